@@ -1,0 +1,1 @@
+"""A live look at a domain: records, MTA-STS, DANE, STARTTLS, certificates."""

@@ -1,0 +1,1 @@
+"""The `tlsrpt` command: one file per verb, thin."""

@@ -1,0 +1,1 @@
+"""Our resolver, its cache and limits; publishing records."""

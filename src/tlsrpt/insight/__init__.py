@@ -1,0 +1,1 @@
+"""Answers, pure over what store returns: problems, incidents, readiness, coverage."""

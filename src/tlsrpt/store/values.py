@@ -1,0 +1,63 @@
+"""What goes into the store and what comes back, as values. No SQL here: the door and the verbs import this cheaply."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from tlsrpt.core.findings import Finding
+from tlsrpt.core.report import Report
+
+Result = Literal["new", "known", "conflict", "quarantined"]
+
+
+class MailHeaders(Struct, frozen=True, kw_only=True):
+    """The headers of a report mail that matter, as sent; None where absent."""
+
+    sender: str | None = None  # From
+    report_domain: str | None = None  # TLS-Report-Domain
+    submitter: str | None = None  # TLS-Report-Submitter
+    message_id: str | None = None
+    date: str | None = None
+
+
+class IncomingReport(Struct, frozen=True, kw_only=True):
+    """One report that the door has read, with everything that was noted about it."""
+
+    report: Report
+    report_domains: tuple[str, ...]  # one for each entry of report.policies (DESIGN promise 8)
+    findings: tuple[Finding, ...] = ()
+    extras: dict[str, object] = {}  # JSON path -> value of each key that the RFC does not know
+    where: str = ""  # the place in the document: attachment name, archive member
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """A TLS report in the document that could not be read: it goes to quarantine with the document's bytes."""
+
+    reason: str
+    where: str = ""
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """One document as it came from a source: a mail, a file, a request body."""
+
+    source: str  # "file:/var/mail/x.eml", "pipe", ...
+    received_at: datetime
+    raw: bytes  # as received
+    form: Literal["message", "body"]
+    file_name: str | None = None
+    headers: MailHeaders | None = None
+    reports: tuple[IncomingReport, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    other: str | None = None  # "a DMARC report": no TLS report at all; such an arrival is not kept
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """What became of one report, or of one fault, of an arrival."""
+
+    result: Result
+    id: int  # of the report, or of the quarantine entry
+    report_id: str | None = None
+    reason: str = ""  # of a conflict or a quarantine
