@@ -142,7 +142,7 @@ def _day(text: str, option: str, last: date) -> date:
         raise click.BadParameter(f"{text!r} is no day; write 2026-03-01, 30d or 12w", param_hint=option) from None
 
 
-class Day(click.ParamType):
+class Day(click.ParamType[date]):
     """A UTC day, written 2026-03-01."""
 
     name = "date"
@@ -156,7 +156,7 @@ class Day(click.ParamType):
             self.fail(f"{value!r} is no day; write 2026-03-01", param, ctx)
 
 
-class DomainName(click.ParamType):
+class DomainName(click.ParamType[str]):
     """A domain as people write it; arrives as lower-case A-labels."""
 
     name = "domain"
