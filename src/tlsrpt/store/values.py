@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -61,3 +61,33 @@ class Kept(Struct, frozen=True, kw_only=True):
     id: int  # of the report, or of the quarantine entry
     report_id: str | None = None
     reason: str = ""  # of a conflict or a quarantine
+
+
+class FailureRow(Struct, frozen=True, kw_only=True):
+    """Failed sessions of one kind at one place, as one sender reported them for one UTC day; "" where not named."""
+
+    report_domain: str
+    day: date
+    sender: str
+    policy_type: str
+    policy_mode: str  # enforce, testing, none: of an sts policy, as the sender held it; else ""
+    policy_domain: str
+    result_type: str
+    mx_host: str
+    receiving_ip: str
+    sending_ip: str
+    reason: str  # failure-reason-code, shortened
+    failed: int
+    reports: int = 1
+
+
+class SessionRow(Struct, frozen=True, kw_only=True):
+    """Sessions of one domain as one sender reported them for one UTC day under one policy type (plain sums)."""
+
+    report_domain: str
+    day: date
+    sender: str
+    policy_type: str
+    successful: int
+    failed: int
+    reports: int = 1
