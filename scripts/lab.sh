@@ -32,8 +32,12 @@ export DEBIAN_FRONTEND=noninteractive
 # No mail set-up of this machine: the tests bring their own.
 echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
 echo "installing$missing"
-apt-get update -qq
-# Word splitting is meant.
+log=$(mktemp)
+# $missing is a list: splitting it is meant.
 # shellcheck disable=SC2086
-apt-get install -yqq --no-install-recommends $missing </dev/null
+{ apt-get update -qq && apt-get install -yqq --no-install-recommends $missing; } </dev/null >"$log" 2>&1 || {
+    cat "$log" >&2
+    exit 1
+}
+rm -f "$log"
 echo "installed; the lab tests now run with the others: make test"
