@@ -825,7 +825,7 @@ CAUSES: Mapping[str, Cause] = _table(
     Cause(
         code="ds-left-behind",
         title="The DS record does not belong to the keys in use",
-        explanation="The zone moved to another DNS provider or changed its keys, and the parent still lists the old DS.",
+        explanation="The zone moved to another DNS provider or changed keys, and the parent still lists the old DS.",
         evidence_for="All names of the zone fail since a move; the reason says DNSKEY missing or bogus.",
         evidence_against="Only one name in the zone is bogus.",
         steps=(

@@ -154,7 +154,7 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
         place="mx",
         causes=_causes("mx-name-not-in-certificate", "mx-is-alias", "wrong-virtual-host", "mx-not-in-policy"),
         verify=CERTIFICATE_CHECK,
-        fix="Make the certificate hold the MX name, or make the MX record and the policy name what the certificate holds.",
+        fix="Make the certificate hold the MX name, or let MX record and policy name what the certificate holds.",
         distinguishes=(
             "the MX name is not among the certificate's names",
             "the MX is an alias for a provider's host",
@@ -189,9 +189,7 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
         title="The MX's certificate is not trusted",
         meaning="The certificate's chain does not lead to an authority that the sender trusts, or breaks one of its "
         "rules. Under DANE, Postfix says so when no TLSA record fits.",
-        side=Side(
-            party="mx", reason="The MX sends the chain; only if a single sender reports it, suspect its CA store."
-        ),
+        side=Side(party="mx", reason="The MX sends the chain; suspect the sender's CA store if it is the only one."),
         stage="certificate",
         place="mx",
         causes=_causes(
@@ -235,6 +233,7 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
             "tlsa-wrong-data",
             "certificate-not-yet-valid",
             "mx-answer-bogus",
+            "sender-requires-policy",
             "sender-fault",
         ),
         verify=MX_AGAINST_POLICY,
@@ -252,7 +251,7 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
         name="tlsa-invalid",
         policy_types="tlsa",
         title="No TLSA record could be used",
-        meaning="The MX has TLSA records and none of them is valid: unusable ones, or (some senders) none that matches.",
+        meaning="The MX has TLSA records and none is valid: unusable ones, or (some senders) none that matches.",
         side=Side(party="dns", reason="The TLSA records are in your DNS, or in that of whoever runs the MX."),
         stage="dns",
         place="tlsa-record",
@@ -272,9 +271,7 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
         policy_types="tlsa",
         title="DNSSEC validation failed",
         meaning="The sender's resolver found the answers for the MX host or its TLSA records bogus.",
-        side=Side(
-            party="dns", reason="Signatures, keys and DS records belong to the zone; one sender alone may be wrong."
-        ),
+        side=Side(party="dns", reason="Signatures, keys and DS belong to the zone; one sender alone may be wrong."),
         stage="dns",
         place="tlsa-record",
         causes=_causes("signatures-expired", "ds-left-behind", "denial-broken", "sender-resolver"),
@@ -303,10 +300,8 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
         name="sts-policy-fetch-error",
         policy_types="sts",
         title="The MTA-STS policy could not be fetched",
-        meaning="The _mta-sts record says that there is a policy, and the sender could not get it from the policy host.",
-        side=Side(
-            party="policy-host", reason="The file lies on your policy host; one sender alone may meet a wall there."
-        ),
+        meaning="The _mta-sts record announces a policy, and the sender could not get it from the policy host.",
+        side=Side(party="policy-host", reason="Your policy host serves it; one sender alone may meet a wall there."),
         stage="policy",
         place="policy-host",
         causes=_causes(
@@ -323,7 +318,7 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
             "sts-record-invalid",
         ),
         verify=POLICY_FETCH,
-        fix="Answer 200 with text/plain at the policy's address: no redirect, no wall, valid certificate, IPv4 and IPv6.",
+        fix="Answer 200 and text/plain there, to everyone, without redirect, with a valid certificate.",
         distinguishes=(
             "DNS of the policy host",
             "TCP",
@@ -503,7 +498,7 @@ def _not_binding(result: str, policy_type: str, mode: Mode | None, cause: Cause 
     if result == "validation-failure" and cause is None:
         return Consequence(
             kind=_UNVERIFIED,
-            text=f"{why}: the mail is delivered without a verified server, in clear text if the handshake itself failed.",
+            text=f"{why}: the mail is delivered to a server nobody verified, in clear text if the handshake failed.",
         )
     return Consequence(kind=_UNVERIFIED, text=f"{why}: the mail is delivered over TLS, to a server nobody verified.")
 
@@ -589,7 +584,7 @@ def _address(given: str, *, with_port: bool) -> str:
 
 
 def mode_of(policy_string: Sequence[str]) -> Mode | None:
-    """The mode in the reported lines of an MTA-STS policy; None when they show no valid one (repeats: the first wins)."""
+    """The mode in the reported lines of an MTA-STS policy, None if they show no valid one (repeats: first wins)."""
     for line in policy_string:
         key, _, value = line.partition(":")
         if key.strip() == "mode":
