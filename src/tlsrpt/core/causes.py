@@ -204,9 +204,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=STARTTLS_CHECK,
     ),
     Cause(
-        code="starttls-greylisted",
+        code="starttls-greylisted",  # D-61, D-62
         title="A tarpit or rate limit greets strangers without STARTTLS",
-        explanation="Greylisting daemons answer the first contact themselves, late and without STARTTLS (D-61, D-62).",
+        explanation="Greylisting daemons answer the first contact themselves, late and without STARTTLS.",
         evidence_for="Only some senders, at their first contact or when they open many connections.",
         evidence_against="A sender that delivers every day sees it too.",
         steps=("Let the daemon in front of {mx} offer STARTTLS, or exempt hosts that deliver regularly.",),
@@ -218,10 +218,10 @@ CAUSES: Mapping[str, Cause] = _table(
     ),
     # --- The certificate of the MX ------------------------------------------------------------------------------
     Cause(
-        code="mx-name-not-in-certificate",
+        code="mx-name-not-in-certificate",  # D-65
         title="The certificate does not hold the MX name",
         explanation="The name in the MX record is not among the certificate's subject alternative names. "
-        "A second MX is often forgotten; the common name is not looked at (D-65).",
+        "A second MX is often forgotten; the common name is not looked at.",
         evidence_for="One MX fails with every sender that verifies, the others do not.",
         evidence_against="Only senders that use (or do not use) SNI fail.",
         steps=(
@@ -250,10 +250,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=CERTIFICATE_DATES,
     ),
     Cause(
-        code="wrong-virtual-host",
+        code="wrong-virtual-host",  # D-64
         title="The server picks the wrong certificate for the name asked for",
         explanation="Several names share the server. Asked without SNI, or with a name it doesn't expect, it shows "
-        "another one's certificate, or a key that doesn't belong to it, or breaks off (D-64).",
+        "another one's certificate, or a key that doesn't belong to it, or breaks off.",
         evidence_for="Some senders succeed and others fail with the same MX and address on the same day.",
         evidence_against="All senders fail.",
         steps=(
@@ -324,10 +324,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=CHAIN_CHECK,
     ),
     Cause(
-        code="chain-incomplete",
+        code="chain-incomplete",  # D-66
         title="The server does not send the intermediate certificate",
         explanation="Only the host's own certificate is configured. Browsers fetch what is missing, mail servers "
-        "don't; it is often lost at a renewal (D-66).",
+        "don't; it is often lost at a renewal.",
         evidence_for="Many senders fail since one day, though a browser-like test is content.",
         evidence_against="One sender only fails.",
         steps=(
@@ -461,9 +461,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=STARTTLS_CHECK,
     ),
     Cause(
-        code="handshake-broken-off",
+        code="handshake-broken-off",  # D-73
         title="The connection timed out or was closed during the handshake",
-        explanation="Busy hosts, a limit on connections, a firewall, or a network fault. Singly it is noise (D-73).",
+        explanation="Busy hosts, a limit on connections, a firewall, or a network fault. Singly it is noise.",
         evidence_for="Few sessions of one sender on one day; the reason speaks of a time-out, reset or close.",
         evidence_against="It happens on two days, with two senders, or with all sessions to one MX.",
         steps=(
@@ -478,11 +478,11 @@ CAUSES: Mapping[str, Cause] = _table(
     ),
     # --- The MTA-STS policy -------------------------------------------------------------------------------------
     Cause(
-        code="mx-not-in-policy",
+        code="mx-not-in-policy",  # D-32, D-37, D-38
         title="The MX is not listed in the MTA-STS policy",
         explanation="The policy's mx: lines do not cover the MX name, or the sender still holds an old policy. "
         "No result type of its own exists for this. Usual slips: the bare domain instead of the MX, "
-        "'*.' over two labels, a new MX, an id that was not changed (D-32, D-37, D-38).",
+        "'*.' over two labels, a new MX, an id that was not changed.",
         evidence_for="Policy type sts; the reported MX fits no mx: line of the reported policy; no sending address.",
         evidence_against="The reported MX fits an mx: line of the reported policy.",
         steps=(
@@ -513,9 +513,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_FETCH,
     ),
     Cause(
-        code="policy-redirected",
+        code="policy-redirected",  # D-42
         title="The policy host redirects",
-        explanation="Senders never follow redirects (RFC 8461 section 3.3); browsers and some checkers do (D-42).",
+        explanation="Senders never follow redirects (RFC 8461 section 3.3); browsers and some checkers do.",
         evidence_for="Every sender reports it though the address works in a browser; a 3xx status in the reason.",
         evidence_against="curl without -L shows 200.",
         steps=("Answer 200 at that very address: exempt it from redirects to www, to a login or to a trailing slash.",),
@@ -526,9 +526,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_FETCH,
     ),
     Cause(
-        code="policy-host-blocks",
+        code="policy-host-blocks",  # D-43
         title="A bot wall or firewall turns senders away",
-        explanation="A browser gets the file, a mail server gets 403, a captcha or silence (D-43).",
+        explanation="A browser gets the file, a mail server gets 403, a captcha or silence.",
         evidence_for="One sender fails and others succeed on the same day, more than once.",
         evidence_against="Every sender fails.",
         steps=(
@@ -542,10 +542,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_FETCH,
     ),
     Cause(
-        code="policy-certificate-name",
+        code="policy-certificate-name",  # D-44
         title="The policy host has no certificate for its name",
         explanation="A shared server without a certificate for {policy_host} shows another one's, or breaks off with "
-        "unrecognized_name (D-44). Each domain needs its own name in a certificate.",
+        "unrecognized_name. Each domain needs its own name in a certificate.",
         evidence_for="The reason speaks of a name, SAN or unrecognized_name; all senders, since the host was set up.",
         evidence_against="It worked until a certain day: then the certificate expired or the host moved.",
         steps=(
@@ -604,10 +604,10 @@ CAUSES: Mapping[str, Cause] = _table(
         ),
     ),
     Cause(
-        code="policy-host-unreachable",
+        code="policy-host-unreachable",  # D-73
         title="The policy host does not answer",
         explanation="Connection refused, reset or timed out: the web server is down, overloaded or behind a firewall. "
-        "One sender on one day is noise (D-73).",
+        "One sender on one day is noise.",
         evidence_for="The reason speaks of a time-out, refusal, reset or no route.",
         evidence_against="The reason holds an HTTP status.",
         steps=(
@@ -622,9 +622,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_FETCH,
     ),
     Cause(
-        code="policy-host-ipv6",
+        code="policy-host-ipv6",  # D-45
         title="The policy host's IPv6 address is dead, or it has no IPv4",
-        explanation="A sender that prefers IPv6 meets a dead AAAA; one without IPv6 finds nothing (D-45).",
+        explanation="A sender that prefers IPv6 meets a dead AAAA; one without IPv6 finds nothing.",
         evidence_for="One sender fails every time while another succeeds; no reason given.",
         evidence_against="Both families answer 200.",
         steps=("Make both families answer, or remove the AAAA record of {policy_host}.",),
@@ -635,9 +635,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_FETCH_IPV6,
     ),
     Cause(
-        code="policy-host-tls",
+        code="policy-host-tls",  # D-45
         title="The policy host's TLS or HTTP settings shut some senders out",
-        explanation="Only TLS 1.3, few ciphers, or only HTTP/2 (D-45); or only TLS below 1.2.",
+        explanation="Only TLS 1.3, few ciphers, or only HTTP/2; or only TLS below 1.2.",
         evidence_for="One sender fails every time while others succeed; the reason names an alert or version.",
         evidence_against="curl with --tls-max 1.2 --http1.1 shows 200.",
         steps=("Allow TLS 1.2 beside 1.3, common ciphers and HTTP/1.1 at {policy_host}.",),
@@ -654,10 +654,10 @@ CAUSES: Mapping[str, Cause] = _table(
         ),
     ),
     Cause(
-        code="sts-record-invalid",
+        code="sts-record-invalid",  # S-64, D-30, D-31
         title="The _mta-sts record is wrong or there are two",
         explanation="A bad id (only letters and digits, 32 at most), two records, or a lookup that fails. "
-        "Some senders report that as a fetch error (S-64, D-30, D-31).",
+        "Some senders report that as a fetch error.",
         evidence_for="The reason speaks of the record, of DNS or of syntax.",
         evidence_against="The policy's address is named in the reason.",
         steps=("Publish exactly one TXT record at _mta-sts.{domain}: v=STSv1; id= and letters and digits.",),
@@ -668,10 +668,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=STS_RECORD,
     ),
     Cause(
-        code="policy-syntax",
+        code="policy-syntax",  # D-35, D-36
         title="The policy text breaks the rules",
         explanation="A misspelt key counts as missing ('max-age', 'Mode', 'nmx'); blank lines, comments, a byte "
-        "order mark or '=' for ':' make strict senders refuse it (D-35, D-36). LF and CRLF are both right.",
+        "order mark or '=' for ':' make strict senders refuse it. LF and CRLF are both right.",
         evidence_for="All strict senders report it since the policy was changed; policy-string shows the line.",
         evidence_against="The reported policy text is in order: it may be an older one.",
         steps=(
@@ -685,10 +685,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_TEXT,
     ),
     Cause(
-        code="policy-wrong-content",
+        code="policy-wrong-content",  # D-41
         title="A web page comes back instead of the policy",
         explanation="A static host or single-page app answers every path with its home page, or the media type is "
-        "text/html (D-41). Some senders want text/plain.",
+        "text/html. Some senders want text/plain.",
         evidence_for="policy-string begins with '<' or is empty; the reason speaks of the media type.",
         evidence_against="policy-string shows a policy.",
         steps=("Serve the file itself, as text/plain, and exempt its path from the app's catch-all.",),
@@ -699,10 +699,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_FETCH,
     ),
     Cause(
-        code="policy-mx-lines",
+        code="policy-mx-lines",  # D-36, D-37
         title="The policy's mx: lines are missing or are no MX names",
         explanation="No mx: line though the mode is not none, several names in one line, a priority, an IP address, "
-        "'*' alone or '.example.com' (D-36, D-37).",
+        "'*' alone or '.example.com'.",
         evidence_for="policy-string shows the mx: lines; mx-host in the report is empty.",
         evidence_against="mx-host in the report lists your MX names.",
         steps=("Write one mx: line for each MX name, or '*.' and a domain; then a new id.",),
@@ -713,9 +713,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=MX_AGAINST_POLICY,
     ),
     Cause(
-        code="policy-max-age",
+        code="policy-max-age",  # D-39
         title="max_age is out of range or no plain number",
-        explanation="It is a count of seconds, 0 to 31557600; '7d' and '604800s' are invalid (D-39).",
+        explanation="It is a count of seconds, 0 to 31557600; '7d' and '604800s' are invalid.",
         evidence_for="policy-string shows it.",
         evidence_against="max_age in policy-string is a plain number in range.",
         steps=("Write max_age: 604800 (a week) or more, up to 31557600; then a new id.",),
@@ -726,9 +726,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=POLICY_TEXT,
     ),
     Cause(
-        code="policy-too-large",
+        code="policy-too-large",  # D-46
         title="The policy is larger than senders read",
-        explanation="Senders stop at about 64 KB (D-46).",
+        explanation="Senders stop at about 64 KB.",
         evidence_for="The reason speaks of size, or of a body that was cut.",
         evidence_against="The file is small.",
         steps=("Replace long lists of mx: lines by '*.' patterns, and check that no web page is served instead.",),
@@ -740,10 +740,10 @@ CAUSES: Mapping[str, Cause] = _table(
     ),
     # --- DANE ---------------------------------------------------------------------------------------------------
     Cause(
-        code="tlsa-key-changed",
+        code="tlsa-key-changed",  # D-50
         title="The key changed and the TLSA record did not",
         explanation="After a renewal with a new key no published record fits the certificate served. '3 0 1' breaks at "
-        "every renewal, '3 1 1' at each with a new key (D-50). Postfix calls this certificate-not-trusted, "
+        "every renewal, '3 1 1' at each with a new key. Postfix calls this certificate-not-trusted, "
         "mox and Stalwart validation-failure.",
         evidence_for="Policy type tlsa; all DANE senders since one day; records in policy-string fit an older key.",
         evidence_against="A record in policy-string fits the certificate served: the sender met another node.",
@@ -759,9 +759,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=TLSA_AGAINST_KEY,
     ),
     Cause(
-        code="tlsa-unusable",
+        code="tlsa-unusable",  # D-52, T-08
         title="None of the TLSA records can be used",
-        explanation="Usage 0 or 1, an unknown selector or matching type, or a hash of the wrong length (D-52, T-08). "
+        explanation="Usage 0 or 1, an unknown selector or matching type, or a hash of the wrong length. "
         "Senders then still demand TLS, but can't verify it.",
         evidence_for="policy-string shows only such records; the reason says unusable or invalid.",
         evidence_against="policy-string holds a well-formed '3 1 1' or '2 1 1' record.",
@@ -773,10 +773,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=TLSA_AGAINST_KEY,
     ),
     Cause(
-        code="tlsa-wrong-data",
+        code="tlsa-wrong-data",  # D-51, D-53
         title="The TLSA record holds the hash of the wrong thing",
         explanation="The hash of nothing (e3b0c442...), of the PEM text, of the chain's second certificate, or of the "
-        "RSA key while ECDSA is served (D-51). With usage 2: the CA is not in the chain sent, or another one (D-53).",
+        "RSA key while ECDSA is served. With usage 2: the CA is not in the chain sent, or another one.",
         evidence_for="It never worked since the record was published.",
         evidence_against="It worked before.",
         steps=(
@@ -790,10 +790,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=TLSA_AGAINST_KEY,
     ),
     Cause(
-        code="tlsa-lookup-failed",
+        code="tlsa-lookup-failed",  # D-56
         title="The lookup of the TLSA record failed",
         explanation="Name servers that answer TLSA queries with SERVFAIL, or not at all, hold up mail even when no "
-        "TLSA record is published (D-56).",
+        "TLSA record is published.",
         evidence_for="The reason holds SERVFAIL, a time-out or an extended DNS error that is not about signatures.",
         evidence_against="policy-string shows records: the lookup worked.",
         steps=(
@@ -838,10 +838,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=DNSSEC_CHECK,
     ),
     Cause(
-        code="denial-broken",
+        code="denial-broken",  # D-56
         title="The name server proves non-existence wrongly",
         explanation="NSEC or NSEC3 answers for names that do not exist are bogus: senders can't tell that there is no "
-        "TLSA record (D-56). A wildcard or an old name server is the usual reason.",
+        "TLSA record. A wildcard or an old name server is the usual reason.",
         evidence_for="No TLSA is published, yet DANE senders report dnssec-invalid; the reason says NSEC missing.",
         evidence_against="TLSA records exist and validate.",
         steps=("Update the name server or ask the DNS provider to mend its NSEC answers for _25._tcp.{mx}.",),
@@ -879,9 +879,9 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=TLSA_SECURE,
     ),
     Cause(
-        code="zone-unsigned",
+        code="zone-unsigned",  # T-03, D-55
         title="The TLSA record stands in a zone that is not signed",
-        explanation="Without DNSSEC on the zone of the MX host the record counts as absent (T-03, D-55).",
+        explanation="Without DNSSEC on the zone of the MX host the record counts as absent.",
         evidence_for="The record exists; the answer lacks the 'ad' flag.",
         evidence_against="A validating resolver sets 'ad'.",
         steps=("Sign the zone of {mx} and publish its DS at the parent, or remove the TLSA record.",),
@@ -891,10 +891,10 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=TLSA_SECURE,
     ),
     Cause(
-        code="mx-answer-bogus",
+        code="mx-answer-bogus",  # T-63
         title="The domain's MX answer does not validate",
         explanation="The recipient domain's own zone is bogus: senders that validate can't even learn the MX hosts.",
-        evidence_for="An extended DNS error in the reason, no MX named, policy type no-policy-found (T-63).",
+        evidence_for="An extended DNS error in the reason, no MX named, policy type no-policy-found.",
         evidence_against="The report names an MX host.",
         steps=("Mend DNSSEC of {domain}: sign anew, or remove a DS that does not belong to its keys.",),
         party="dns",

@@ -49,6 +49,7 @@ __all__ = [
     "PolicyScope",
     "ResultType",
     "Side",
+    "Situation",
     "Stage",
     "Verify",
     "causes_under",
@@ -57,6 +58,7 @@ __all__ = [
     "fill",
     "mode_of",
     "result_type",
+    "situations",
 ]
 
 PolicyScope = Literal["any", "tlsa", "sts"]
@@ -180,7 +182,8 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
             "an expired intermediate is served",
             "one node was not reloaded",
         ),
-        says_not="Which certificate of the chain expired, and whether all nodes behind the MX show it.",
+        says_not="Which certificate of the chain expired, and whether all nodes show it. With TLSA '3 x x' expiry "
+        "plays no part (RFC 7672 section 3.1.1).",
         section="RFC 8460 section 4.3.1",
     ),
     ResultType(
@@ -397,6 +400,36 @@ def causes_under(result: ResultType, policy_type: str) -> tuple[Cause, ...]:
 
 
 # --- What happens to the mail ---------------------------------------------------------------------------------------
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """A policy under which a sender may have met a failure, and its name for people."""
+
+    label: str
+    policy_type: str
+    mode: Mode | None = None
+
+
+_DANE = Situation(label="DANE", policy_type="tlsa")
+_STS = (
+    Situation(label="MTA-STS enforce", policy_type="sts", mode="enforce"),
+    Situation(label="MTA-STS testing", policy_type="sts", mode="testing"),
+)
+_NO_COPY = Situation(label="MTA-STS, no older copy held", policy_type="sts")
+_NO_POLICY = Situation(label="no policy", policy_type="no-policy-found")
+
+
+def situations(result: ResultType) -> tuple[Situation, ...]:
+    """The situations in which a result type is at home; `consequence` answers for each."""
+    if result.policy_types == "tlsa":
+        return (_DANE,)
+    if result.name == "sts-policy-invalid":
+        return (_NO_COPY,)
+    if result.policy_types == "sts":
+        held = [Situation(label=f"{each.label}, older copy held", policy_type="sts", mode=each.mode) for each in _STS]
+        return (_NO_COPY, *held)
+    return (_DANE, *_STS, _NO_POLICY)
+
 
 _MODES: Mapping[str, Mode] = {"enforce": "enforce", "testing": "testing", "none": "none"}
 
