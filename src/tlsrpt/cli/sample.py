@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,11 @@ _EARLIEST, _LATEST = date(1980, 1, 1), date(9000, 1, 1)  # the calendar's ends w
 
 def _yesterday() -> str:
     """The last UTC day that can have been reported."""
-    today = os.environ.get("TLSRPT_TODAY")
-    return str((date.fromisoformat(today) if today else datetime.now(UTC).date()) - timedelta(days=1))
+    today = os.environ.get("TLSRPT_TODAY") or str(datetime.now(UTC).date())
+    try:
+        return str(date.fromisoformat(today) - timedelta(days=1))
+    except (ValueError, OverflowError):
+        return today  # the option's own type says what is wrong with it
 
 
 def _day(_ctx: click.Context, param: click.Parameter, value: date) -> date:
@@ -116,13 +120,16 @@ def report_command(
     report = next(reports(truth, truth.senders[0], day), None)
     if report is None:
         raise click.UsageError(f"{sender} sends no report on this; try --policy or another --sender")
+    if fault is not None and KINDS[fault].layer != "sender" and not report.failures:
+        click.echo(f"note: {sender} does not report a failure for {fault}", err=True)
     data = write(report, form)
     if output is not None:
-        output.write_bytes(data)
+        with _told_plainly(output):
+            output.write_bytes(data)
     elif form == "json.gz" and sys.stdout.isatty():
         raise click.UsageError("not printing gzip on a terminal; use --output FILE")
     else:
-        click.get_binary_stream("stdout").write(data)
+        click.echo(data, nl=False)
 
 
 def _known(name: str, names: Iterable[str], option: str) -> None:
@@ -222,17 +229,27 @@ def write_reports(
     reports: Iterable[SampleReport], out: Path, form: str, *, force: bool = False, count: int | None = None
 ) -> int:
     """Write reports one at a time, each as soon as it is made; return how many."""
-    _make_room(out, form, force=force)
-    if form == "mbox":
-        paths = _write_mbox(reports, out)
-    elif form == "maildir":
-        paths = _write_maildir(reports, out)
-    else:
-        paths = _write_files(reports, out, form)
-    if not sys.stderr.isatty():
-        return sum(1 for _ in paths)
-    with click.progressbar(paths, length=count, label="writing", file=sys.stderr) as bar:
-        return sum(1 for _ in bar)
+    with _told_plainly(out):
+        _make_room(out, form, force=force)
+        if form == "mbox":
+            paths = _write_mbox(reports, out)
+        elif form == "maildir":
+            paths = _write_maildir(reports, out)
+        else:
+            paths = _write_files(reports, out, form)
+        with click.progressbar(
+            paths, length=count, label="writing", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            return sum(1 for _ in bar)
+
+
+@contextmanager
+def _told_plainly(path: Path) -> Iterator[None]:
+    """Say in one line what the system would not let us write."""
+    try:
+        yield
+    except OSError as error:
+        raise click.FileError(str(error.filename or path), hint=error.strerror or "can't be written") from error
 
 
 def _make_room(out: Path, form: str, *, force: bool) -> None:

@@ -36,6 +36,7 @@ class SampleReport(Struct, frozen=True, kw_only=True):
     unique_id: str  # last part of the file name
     sent_at: datetime
     nonce: str  # 32 hex digits for message-ids and boundaries
+    failures: bool  # tells of any
     document: dict[str, object]
 
     @property
@@ -253,6 +254,7 @@ def _report(
         unique_id=report_id.partition("+")[0] if sender.report_id == "filetime" else sender.unique_id,
         sent_at=made + timedelta(seconds=chance.randint(*sender.late_mail_s)),
         nonce=f"{chance.getrandbits(128):032x}",
+        failures=any(entry.details for entry in entries),
         document=_document(sender, start, end, report_id, [_entry_object(sender, entry) for entry in entries]),
     )
 

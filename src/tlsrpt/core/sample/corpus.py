@@ -107,6 +107,7 @@ def _report(chance: Random, size: str, domain: str, profile: Profile, day: date,
         unique_id=str(number),
         sent_at=end + timedelta(seconds=chance.randint(*profile.arrives_s)),
         nonce=f"{chance.getrandbits(128):032x}",
+        failures=SIZES[size][1] > 0,
         document={
             "organization-name": profile.organization_name,
             "date-range": {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"},

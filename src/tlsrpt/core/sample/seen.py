@@ -116,6 +116,8 @@ def _address_pairs(host: Host, sender: Profile) -> list[tuple[list[tuple[str, st
 
 
 def _touches(event: Event, row: Row) -> bool:
+    if event.kind in ("tlsa-mismatch", "tlsa-unusable") and not row.host.tlsa:
+        return False
     return (not event.hosts or row.host.name in event.hosts) and (
         not event.addresses or row.receiving_ip in event.addresses
     )
