@@ -75,14 +75,12 @@ class FailureRow(Struct, frozen=True, kw_only=True):
     result_type: str
     mx_host: str
     receiving_ip: str
-    sending_ip: str
     reason: str  # failure-reason-code, shortened
     failed: int
-    reports: int = 1
 
 
 class SessionRow(Struct, frozen=True, kw_only=True):
-    """Sessions of one domain as one sender reported them for one UTC day under one policy type (plain sums)."""
+    """Sessions of one domain as one sender reported them for one UTC day under one policy type."""
 
     report_domain: str
     day: date
@@ -90,4 +88,10 @@ class SessionRow(Struct, frozen=True, kw_only=True):
     policy_type: str
     successful: int
     failed: int
-    reports: int = 1
+
+
+class Released(Struct, frozen=True, kw_only=True):
+    """What a retry made of a quarantine entry."""
+
+    state: Literal["waiting", "released", "other"]  # of the entry now: still unreadable, read, no TLS report after all
+    kept: tuple[Kept, ...]  # of the whole document

@@ -1,0 +1,213 @@
+"""How sessions are counted (DESIGN promises 7 and 8): one report's share in the tallies.
+
+A tally row says how many sessions one sender reported for one domain, day and policy type. `domain` is a name that
+finds the row, `report_domain` the one that it is filed under:
+
+    domain == report_domain   the usual row. Sums over all of these are sums over everything
+    domain != report_domain   the same sessions again, for whoever asks by policy domain (F-31: DANE entries are
+                              about an MX host); never added to the usual ones
+    domain == "*"             all domains together, so that a total needs no walk through every domain
+
+Figures of a row, each a plain sum over reports:
+
+    sent_successful, sent_failed     as sent, entries added up
+    counted_total, counted_failed    what counts: of `sts` against `tlsa` the larger, the type with the smaller gets 0.
+                                     Only sums over policy types mean something: the larger total and the larger
+                                     failed count may be of different types
+    reports     1 in one of the rows that a report has under a domain: sums give the number of reports
+    mentions    1 in each of them: reports that have this policy type
+    not_itemised  failed sessions that no failure row explains (R4-03)
+
+A row of the failure tally says the same of failure rows of one kind: how many reports have them, their failed
+sessions as sent, and what counts of these by the same rule, for rows that are alike but for the policy.
+
+The same function prepares new reports and recomputes the tallies for `store check`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+EVERY_DOMAIN = "*"  # no domain is called so
+TEXT_LIMIT = 255  # characters of a text in a key: a domain has at most 253
+REASON_LIMIT = 200
+
+# Queue ids, serial numbers, times: they would make every row its own kind. SMTP and TLS codes are shorter.
+_LONG_NUMBER = re.compile(r"[0-9a-fA-F]{16,}|[0-9]{6,}")
+_BOTH = frozenset({"sts", "tlsa"})  # may list the same sessions (F-31); every other type is on its own
+
+
+class Detail(NamedTuple):
+    """What the tallies need of a failure row; '' for what the sender left out."""
+
+    result_type: str
+    receiving_mx_hostname: str
+    receiving_ip: str
+    failure_reason_code: str
+    failed: int
+
+
+class Entry(NamedTuple):
+    """What the tallies need of one entry of `policies`."""
+
+    policy_type: str
+    policy_domain: str
+    report_domain: str
+    policy_mode: str
+    successful: int
+    failed: int
+    details: Sequence[Detail]
+
+
+TallyKey = tuple[str, int, str, str, str]  # domain, day, sender, policy_type, report_domain
+TallyFigures = tuple[int, int, int, int, int, int, int]
+FailureKey = tuple[str, int, str, int, str]  # domain, day, sender, kind_id, report_domain
+FailureFigures = tuple[int, int, int]
+Kind = tuple[int, str, str, str, str, str, str, str]  # id, then what it is the hash of
+
+
+class Share(NamedTuple):
+    """One report's share in the tallies."""
+
+    tally: list[tuple[TallyKey, TallyFigures]]
+    failures: list[tuple[FailureKey, FailureFigures]]
+    kinds: list[Kind]
+
+
+def policy_mode(policy_string: Sequence[str] | None) -> str:
+    """The mode of an MTA-STS policy as the sender quotes it (RFC 8461 section 3.2); '' where there is none."""
+    for line in policy_string or ():
+        key, colon, value = line.partition(":")
+        if colon and key.strip().lower() == "mode":
+            return value.strip().lower()[:20]
+    return ""
+
+
+def make_detail(
+    result_type: str | None, mx: str | None, ip: str | None, reason: str | None, failed_session_count: int
+) -> Detail:
+    """A failure row as the tallies know it; the host as it is compared, the reason without what differs each time."""
+    host = (mx or "").lower().rstrip(".")[:TEXT_LIMIT]
+    return Detail(
+        (result_type or "")[:TEXT_LIMIT],
+        host,
+        (ip or "")[:TEXT_LIMIT],
+        _LONG_NUMBER.sub("#", reason)[:REASON_LIMIT] if reason else "",
+        failed_session_count,
+    )
+
+
+def share(day: int, sender: str, entries: Sequence[Entry]) -> Share:
+    """What one report adds to the tallies."""
+    groups: dict[tuple[str, str], list[Entry]] = {}  # (domain, report_domain) -> entries
+    for entry in entries:
+        groups.setdefault((entry.report_domain, entry.report_domain), []).append(entry)
+    for entry in entries:  # after all of the usual ones: `reports` stands there where it can
+        if entry.policy_domain != entry.report_domain:
+            groups.setdefault((entry.policy_domain, entry.report_domain), []).append(entry)
+    result = Share([], [], [])
+    kinds: dict[tuple[str, ...], int] = {}
+    everything: dict[str, list[int]] = {}
+    led: set[str] = set()
+    for (domain, report_domain), members in groups.items() or {("", ""): []}.items():
+        first = domain not in led
+        led.add(domain)
+        failures = _count_failures(members, kinds)
+        for kind_id, figures in failures.rows:
+            result.failures.append(((domain, day, sender, kind_id, report_domain), figures))
+        for policy_type, sums in _count_sessions(members, failures.itemised).items():
+            reports = 1 if first else 0
+            first = False
+            result.tally.append(((domain, day, sender, policy_type, report_domain), (reports, 1, *sums)))
+            if domain == report_domain:
+                total = everything.setdefault(policy_type, [0, 0, 0, 0, 0])
+                for place, figure in enumerate(sums):
+                    total[place] += figure
+    reports = 1
+    for policy_type, (ok, bad, total_, failed, rest) in everything.items():
+        key = (EVERY_DOMAIN, day, sender, policy_type, EVERY_DOMAIN)
+        result.tally.append((key, (reports, 1, ok, bad, total_, failed, rest)))
+        reports = 0
+    result.kinds.extend((kind_id, *kind) for kind, kind_id in kinds.items())  # type: ignore[misc]
+    return result
+
+
+Sums = tuple[int, int, int, int, int]  # sent_successful, sent_failed, counted_total, counted_failed, not_itemised
+
+
+def _count_sessions(entries: Sequence[Entry], itemised: dict[str, int]) -> dict[str, Sums]:
+    """Sessions per policy type, for the entries of one report under one domain."""
+    if len(entries) == 1:  # the usual report
+        (entry,) = entries
+        total, failed = entry.successful + entry.failed, entry.failed
+        rest = max(0, failed - itemised.get(entry.policy_type, 0))
+        return {entry.policy_type: (entry.successful, failed, total, failed, rest)}
+    sent: dict[str, tuple[int, int]] = {}
+    for entry in entries:
+        successful, failed = sent.get(entry.policy_type, (0, 0))
+        sent[entry.policy_type] = successful + entry.successful, failed + entry.failed
+    if not sent:
+        return {"": (0, 0, 0, 0, 0)}  # `policies: []` (F-44): kept, and counted under no domain
+    both = _BOTH & sent.keys()
+    most_total = most_failed = ""
+    together = 0
+    if len(both) == 2:  # promise 7: a lower bound; where equal, `sts`
+        most_total = max(sorted(both), key=lambda policy_type: sum(sent[policy_type]))
+        most_failed = max(sorted(both), key=lambda policy_type: sent[policy_type][1])
+        together = itemised.get("sts", 0) + itemised.get("tlsa", 0)
+    result: dict[str, Sums] = {}
+    for policy_type, (successful, failed) in sent.items():
+        total, explained = successful + failed, itemised.get(policy_type, 0)
+        counted_total, counted_failed = total, failed
+        if most_total and policy_type in both:
+            explained = together
+            counted_total = total if policy_type == most_total else 0
+            counted_failed = failed if policy_type == most_failed else 0
+        rest = max(0, counted_failed - explained)
+        result[policy_type] = (successful, failed, counted_total, counted_failed, rest)
+    return result
+
+
+class _Failures(NamedTuple):
+    rows: Iterable[tuple[int, FailureFigures]]  # by kind
+    itemised: dict[str, int]  # policy type -> counted failed sessions that rows explain
+
+
+def _count_failures(entries: Sequence[Entry], kinds: dict[tuple[str, ...], int]) -> _Failures:
+    """Failed sessions per kind, for the entries of one report under one domain; notes new kinds in `kinds`."""
+    rows: dict[tuple[str, ...], int] = {}
+    alike: dict[tuple[str, ...], dict[str, int]] = {}  # a row but for its policy -> policy type -> sessions
+    for entry in entries:
+        policy = (entry.policy_type, entry.policy_mode, entry.policy_domain)
+        for detail in entry.details:
+            seen = detail[:4]
+            kind = policy + seen
+            rows[kind] = rows.get(kind, 0) + detail.failed
+            types = alike.setdefault(seen, {})
+            types[entry.policy_type] = types.get(entry.policy_type, 0) + detail.failed
+    result: list[tuple[int, FailureFigures]] = []
+    itemised: dict[str, int] = {}
+    for known, sent in rows.items():
+        types = alike[known[3:]]
+        counted = 0 if _is_listed_twice(known[0], types) else sent
+        itemised[known[0]] = itemised.get(known[0], 0) + counted
+        kind_id = kinds.get(known)
+        if kind_id is None:
+            kind_id = kinds[known] = _kind_id(known)
+        result.append((kind_id, (1, sent, counted)))
+    return _Failures(result, itemised)
+
+
+def _is_listed_twice(policy_type: str, types: dict[str, int]) -> bool:
+    """Whether the other of `sts` and `tlsa` lists the same failures, and more of them; where equal, `sts` counts."""
+    if policy_type == "tlsa":
+        return types["tlsa"] <= types.get("sts", -1)
+    return policy_type == "sts" and types["sts"] < types.get("tlsa", -1)
+
+
+def _kind_id(kind: tuple[str, ...]) -> int:
+    """63 bits of a hash: the same in every process and engine, so that no writer has to ask for a number first."""
+    return int.from_bytes(blake2b("\0".join(kind).encode(), digest_size=8).digest(), "big") >> 1

@@ -1,0 +1,233 @@
+"""The tables, in SQLAlchemy Core: one set for every engine. Migrations make them; queries name them.
+
+    document ──< report ──< policy, failure, finding, sighting        facts, followed down from every figure
+        └─────< quarantine                                            reports that could not be read
+    filed, domain                                                      which reports, and which domains, there are
+    tally, failure_kind ──< failure_tally                              sums, exact by construction (see counting.py)
+
+Days are whole UTC days since 1970-01-01 and times whole seconds since then, as integers: three bytes in a key where
+ISO text takes eleven, and every figure of a domain is one range of one index. `date(day * 86400, 'unixepoch')`
+shows one in the sqlite3 shell.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite gives a table a hidden 64-bit key only where the column's type is INTEGER, hence Integer and not BigInteger.
+Id = Integer().with_variant(BigInteger(), "postgresql")
+
+document = Table(  # what came in, whole: a mail or a request body
+    "document",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("sha256", LargeBinary, nullable=False, unique=True),  # of the bytes as received
+    Column("source", Text, nullable=False),
+    Column("form", Text, nullable=False),  # message, body
+    Column("file_name", Text),
+    Column("received_at", BigInteger, nullable=False),
+    Column("header_from", Text),
+    Column("header_report_domain", Text),  # TLS-Report-Domain
+    Column("header_submitter", Text),  # TLS-Report-Submitter
+    Column("header_message_id", Text),
+    Column("header_date", Text),
+    Column("size_bytes", BigInteger, nullable=False),  # as received
+    Column("packing", Text, nullable=False),  # how raw is kept: "deflate" (RFC 1951, bare), or "" for as it is
+    Column("raw", LargeBinary),  # NULL once pruned; the last column, so that reading the others skips it
+)
+
+report = Table(
+    "report",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),  # the short id that people type
+    Column("document_id", Id, ForeignKey("document.id"), nullable=False),
+    Column("where_", Text, nullable=False),  # the place in the document
+    Column("identity", LargeBinary, nullable=False),  # which report it is (DESIGN promise 2)
+    Column("content", LargeBinary, nullable=False),  # what it says
+    Column("counted", SmallInteger, nullable=False),  # 1; 0 for a conflict, which no tally holds
+    Column("conflict_with", Id, ForeignKey("report.id")),  # the counted report of the same identity
+    Column("pruned", SmallInteger, nullable=False, server_default=text("0")),  # 1: only what recognises it is left
+    Column("organization_name", Text),
+    Column("contact_info", Text),
+    Column("sender", Text, nullable=False),  # Report.submitter
+    Column("report_id", Text),
+    Column("start_datetime", BigInteger, nullable=False),
+    Column("end_datetime", BigInteger, nullable=False),
+    Column("day", Integer, nullable=False),  # of start_datetime
+    Column("received_at", BigInteger, nullable=False),
+    Column("successful", BigInteger, nullable=False),  # plain sums of the summaries, as sent
+    Column("failed", BigInteger, nullable=False),
+    Column("findings", Integer, nullable=False),  # how many
+    Column("extras", Text),  # JSON object, JSON path -> value; NULL for none
+    Column("dkim", Text),  # the verdict, once DKIM is looked at
+    UniqueConstraint("identity", "content", name="report_identity_content"),
+    Index("report_day", "day"),
+    Index("report_conflict", "conflict_with", sqlite_where=text("counted = 0"), postgresql_where=text("counted = 0")),
+)
+
+policy = Table(  # one entry of `policies`
+    "policy",
+    metadata,
+    Column("report_id", Id, ForeignKey("report.id"), nullable=False),
+    Column("n", Integer, nullable=False),  # its place in the report
+    Column("policy_type", Text),
+    Column("policy_domain", Text, nullable=False),  # as sent
+    Column("report_domain", Text, nullable=False),  # whom it is filed under (DESIGN promise 8)
+    Column("policy_string", Text),  # JSON array; NULL where absent
+    Column("mx_host", Text),  # JSON array; NULL where absent
+    Column("successful", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("failure_details", Integer),  # how many; NULL where the key was absent
+    PrimaryKeyConstraint("report_id", "n"),
+    sqlite_with_rowid=False,
+)
+
+failure = Table(  # one row of `failure-details`, kept beside the others of its domain and day
+    "failure",
+    metadata,
+    Column("report_domain", Text, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("report_id", Id, ForeignKey("report.id"), nullable=False),
+    Column("n", Integer, nullable=False),  # the policy's place in the report
+    Column("m", Integer, nullable=False),  # the row's place in the policy
+    Column("policy_type", Text),
+    Column("policy_domain", Text, nullable=False),
+    Column("result_type", Text),
+    Column("failed_session_count", BigInteger, nullable=False),
+    Column("sending_mta_ip", Text),
+    Column("receiving_mx_hostname", Text),
+    Column("receiving_mx_helo", Text),
+    Column("receiving_ip", Text),
+    Column("additional_information", Text),
+    Column("failure_reason_code", Text),
+    PrimaryKeyConstraint("report_domain", "day", "report_id", "n", "m"),
+    sqlite_with_rowid=False,
+)
+
+finding = Table(  # where the report departs from the RFC
+    "finding",
+    metadata,
+    Column("report_id", Id, ForeignKey("report.id"), nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("where_", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("consequence", Text, nullable=False),
+    Column("fix", Text, nullable=False),
+    PrimaryKeyConstraint("report_id", "n"),
+    sqlite_with_rowid=False,
+)
+
+sighting = Table(  # another document that brought a report which was here already; its bytes are not kept again
+    "sighting",
+    metadata,
+    Column("report_id", Id, ForeignKey("report.id"), nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("file_name", Text),
+    Column("received_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("report_id", "sha256"),
+    sqlite_with_rowid=False,
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("document_id", Id, ForeignKey("document.id"), nullable=False),
+    Column("where_", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, released (read since), other (no TLS report after all), pruned
+    UniqueConstraint("document_id", "where_", name="quarantine_place"),
+)
+
+filed = Table(  # every report under every domain that finds it: its report domains and its policy domains
+    "filed",
+    metadata,
+    Column("domain", Text, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("report_id", Id, ForeignKey("report.id"), nullable=False),
+    PrimaryKeyConstraint("domain", "day", "report_id"),
+    sqlite_with_rowid=False,
+)
+
+domain = Table(  # every report domain: a query over all of them is a short walk through each one's range of a tally
+    "domain",
+    metadata,
+    Column("report_domain", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+tally = Table(  # sessions; see counting.py for the figures and for what `domain` is
+    "tally",
+    metadata,
+    Column("domain", Text, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("policy_type", Text, nullable=False),  # '' where the sender named none
+    Column("report_domain", Text, nullable=False),
+    Column("reports", BigInteger, nullable=False),
+    Column("mentions", BigInteger, nullable=False),
+    Column("sent_successful", BigInteger, nullable=False),
+    Column("sent_failed", BigInteger, nullable=False),
+    Column("counted_total", BigInteger, nullable=False),
+    Column("counted_failed", BigInteger, nullable=False),
+    Column("not_itemised", BigInteger, nullable=False),
+    PrimaryKeyConstraint("domain", "day", "sender", "policy_type", "report_domain"),
+    sqlite_with_rowid=False,
+)
+
+failure_kind = Table(  # what failure rows of one kind have in common; '' where the sender named nothing
+    "failure_kind",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),  # a hash of the rest
+    Column("policy_type", Text, nullable=False),
+    Column("policy_mode", Text, nullable=False),  # of MTA-STS: enforce, testing, none
+    Column("policy_domain", Text, nullable=False),
+    Column("result_type", Text, nullable=False),
+    Column("receiving_mx_hostname", Text, nullable=False),
+    Column("receiving_ip", Text, nullable=False),
+    Column("failure_reason_code", Text, nullable=False),  # shortened, long numbers as #
+)
+
+failure_tally = Table(  # failed sessions as the failure rows have them
+    "failure_tally",
+    metadata,
+    Column("domain", Text, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("kind_id", Id, ForeignKey("failure_kind.id"), nullable=False),
+    Column("report_domain", Text, nullable=False),
+    Column("reports", BigInteger, nullable=False),
+    Column("sent_failed", BigInteger, nullable=False),
+    Column("counted_failed", BigInteger, nullable=False),
+    PrimaryKeyConstraint("domain", "day", "sender", "kind_id", "report_domain"),
+    sqlite_with_rowid=False,
+)
+
+pruning = Table(  # up to where facts were removed: `check` leaves those days alone
+    "pruning",
+    metadata,
+    Column("what", Text, primary_key=True),  # facts, raw
+    Column("before", BigInteger, nullable=False),  # facts: a day; raw: a time
+    sqlite_with_rowid=False,
+)

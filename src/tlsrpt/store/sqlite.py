@@ -1,0 +1,293 @@
+"""A store in one SQLite file: opening it, writing to it, and its errors as ours.
+
+WAL, so that readers and one writer work side by side; `synchronous=FULL`, since in WAL mode less may lose an
+acknowledged commit when power fails; a writer begins with BEGIN IMMEDIATE, so that it waits where waiting helps and
+never half-way. Writing goes through plain `sqlite3`: SQLAlchemy takes longer to import than 5,000 reports to keep.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from tlsrpt.core.errors import StoreBusyError, StoreError
+from tlsrpt.store.rows import Prepared
+from tlsrpt.store.sqlite_keep import keep_batch, release_entry
+from tlsrpt.store.values import Kept, Released
+from tlsrpt.store.version import APPLICATION_ID, HEAD, REVISIONS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+_HEADER = b"SQLite format 3\0"
+_AGAIN = "try again; if it stays so, see what holds the file"
+_BUSY = {sqlite3.SQLITE_BUSY: "locked by another process", sqlite3.SQLITE_LOCKED: "locked"}
+_FULL = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk can't be written or read",
+    sqlite3.SQLITE_NOMEM: "out of memory",
+}
+_WRONG = {
+    sqlite3.SQLITE_READONLY: ("may not be written", "run as the owner of the file"),
+    sqlite3.SQLITE_PERM: ("may not be read", "run as the owner of the file"),
+    sqlite3.SQLITE_AUTH: ("may not be read", "run as the owner of the file"),
+    sqlite3.SQLITE_CANTOPEN: ("can't be opened", "see whether file and folder may be read and written by this user"),
+    sqlite3.SQLITE_NOTADB: ("not a database", "name another file"),
+    sqlite3.SQLITE_CORRUPT: ("damaged", "see `tlsrpt store check`; a backup can take its place"),
+}
+
+
+class Store:
+    """An open store. For one thread at a time."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = db
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the last one to close it puts everything into the one file."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+        self._db.close()
+
+    def keep(self, batch: Sequence[Prepared]) -> list[list[Kept]]:
+        """Keep a batch of documents in one transaction: all of it, or, where this raises, nothing.
+
+        Returns what became of each document's reports and faults, in their order. When this has returned it is on
+        the disk, and only then may a source be told so (DESIGN promise 1).
+
+        Raises:
+            StoreBusyError: locked for too long, or no space; nothing was kept, try again.
+            StoreError: the store may not be written.
+        """
+        with self.writing() as db:
+            return keep_batch(db, batch)
+
+    def release(self, quarantine_id: int, prepared: Prepared) -> Released:
+        """Keep what the reader makes today of a quarantined document, and mark its entries, in one transaction.
+
+        Args:
+            quarantine_id: the entry that was retried; those of the same document are settled with it.
+            prepared: the document read again, from exactly the quarantined bytes.
+        """
+        with self.writing() as db:
+            return release_entry(db, quarantine_id, prepared)
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """One write transaction: committed at the end, rolled back by any exception."""
+        db = self._db
+        with translated(self.path):
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                (revision,) = db.execute("SELECT version_num FROM alembic_version").fetchone()
+                if revision != HEAD:
+                    raise StoreError("upgraded by another process meanwhile", where=str(self.path), fix="start again")
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # a full disk has rolled back already
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        """One read transaction for SQLAlchemy's selects: all of them see the store at the same moment."""
+        from sqlalchemy.exc import DBAPIError
+
+        if self._engine is None:
+            self._engine = _make_engine(self._db)
+        with translated(self.path):
+            try:
+                with self._engine.connect() as connection:
+                    connection.exec_driver_sql("BEGIN")
+                    yield connection
+                    connection.rollback()
+            except DBAPIError as error:
+                if isinstance(error.orig, sqlite3.Error):
+                    raise error.orig from error
+                raise
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The bare connection, for the other `sqlite_*` files."""
+        return self._db
+
+
+def open_store(url: str, *, create: bool = False, timeout_s: float = 30.0) -> Store:
+    """Open a store; close it, or use it in a `with` block.
+
+    Args:
+        url: `sqlite:////absolute/path.db`, `sqlite:///relative.db`, or just a path.
+        create: make it where there is none. It is never migrated here: that is `upgrade_store`'s.
+        timeout_s: how long to wait for another process that writes.
+    Raises:
+        StoreError: there is none, it is of another version, damaged, not ours, or not readable.
+        StoreBusyError: locked for longer than the timeout, or no space; worth trying again.
+    """
+    path = sqlite_path(url)
+    if create:
+        from tlsrpt.store.sqlite_schema import create_if_missing
+
+        create_if_missing(path, timeout_s=timeout_s)
+    refuse_other_files(path)
+    with translated(path):
+        db = connect(path, timeout_s=timeout_s)
+        try:
+            _check_version(path, revision_of(path, db))
+        except BaseException:
+            db.close()
+            raise
+    return Store(path, db)
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a store URL names.
+
+    Raises: StoreError for the URL of anything else.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        path = url
+    elif scheme == "sqlite" and rest.startswith("/"):
+        path = rest[1:]
+    else:
+        raise StoreError(
+            f"no store of this kind: {scheme}://" if scheme != "sqlite" else "a host in a SQLite address",
+            where=url,
+            fix="write sqlite:////absolute/path.db, sqlite:///relative.db or a path; other databases come later",
+        )
+    if not path or path.startswith(":") or "\0" in path:
+        raise StoreError("no file named", where=url, fix="write sqlite:////absolute/path.db or a path")
+    return Path(path)
+
+
+def refuse_other_files(path: Path) -> None:
+    """Raise StoreError unless the path is a file of SQLite's that may be read; says what to do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_HEADER))
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except OSError as error:
+        raise StoreError(error.strerror or "can't be opened", where=str(path), fix="name another file") from error
+    if not start:
+        raise _missing(path)
+    if start != _HEADER:
+        raise StoreError("not a store: no SQLite database", where=str(path), fix="name another file")
+
+
+def connect(path: Path, *, timeout_s: float) -> sqlite3.Connection:
+    """A connection as all of ours are; the file must exist."""
+    db = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=timeout_s, cached_statements=64
+    )
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cache_size = -16000")  # 16 MB: the indexes on hashes are written all over
+    db.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: pages written by several batches go home once
+    db.execute("PRAGMA journal_size_limit = 67108864")
+    return db
+
+
+def revision_of(path: Path, db: sqlite3.Connection) -> str:
+    """The schema's revision; empty for a database without any table.
+
+    Raises: StoreError where the database is another application's.
+    """
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if not tables and application_id in (0, APPLICATION_ID):
+        return ""
+    if application_id != APPLICATION_ID or "alembic_version" not in tables:
+        raise StoreError("a database of another application", where=str(path), fix="name another file")
+    row = db.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row[0] if row else ""
+
+
+def _check_version(path: Path, revision: str) -> None:
+    if revision == HEAD:
+        return
+    if not revision:
+        raise _missing(path)
+    if revision in REVISIONS:
+        raise StoreError(
+            f"made by an older tlsrpt (schema {revision}, this one speaks {HEAD})",
+            where=str(path),
+            fix="run `tlsrpt store upgrade`; it makes a backup first",
+        )
+    raise StoreError(
+        f"made by a newer tlsrpt (schema {revision}, this one speaks {HEAD})", where=str(path), fix="update tlsrpt"
+    )
+
+
+def _missing(path: Path) -> StoreError:
+    return StoreError(
+        "no store here yet",
+        where=str(path),
+        fix="`tlsrpt ingest PATH` makes one; --store or TLSRPT_STORE names another",
+    )
+
+
+@contextmanager
+def translated(path: Path) -> Generator[None]:
+    """SQLite's errors as ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _as_ours(path, error) from error
+
+
+def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in _BUSY:
+        return StoreBusyError(_BUSY[code], where=str(path), fix=_AGAIN)
+    if code in _FULL:
+        return StoreBusyError(f"{_FULL[code]} ({error})", where=str(path), fix="make room; nothing was half kept")
+    if code in _WRONG:
+        what, fix = _WRONG[code]
+        return StoreError(what, where=str(path), fix=fix)
+    return StoreError(f"unexpected: {error}", where=str(path), fix="see `tlsrpt store check`")
+
+
+def _make_engine(db: sqlite3.Connection) -> Engine:
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    return create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
+
+
+def give_to_folders_owner(path: Path) -> None:
+    """Where root makes a file, the service that owns the folder must be able to write it."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
+
+
+def make_file(path: Path) -> bool:
+    """Make an empty file of mode 0640 that belongs to the folder's owner; False where there is one already."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o640)
+    except FileExistsError:
+        return False
+    with closing(os.fdopen(handle, "wb")):
+        os.fchmod(handle, 0o640)  # whatever the umask: the group is meant to read
+    give_to_folders_owner(path)
+    return True

@@ -1,0 +1,97 @@
+"""Making a store in SQLite and bringing an old one up to date. Only here is Alembic imported."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import StaticPool
+
+from tlsrpt.core.errors import StoreError
+from tlsrpt.store.sqlite import (
+    connect,
+    give_to_folders_owner,
+    make_file,
+    refuse_other_files,
+    revision_of,
+    translated,
+)
+from tlsrpt.store.version import APPLICATION_ID
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def create_if_missing(path: Path, *, timeout_s: float) -> None:
+    """Make the store unless it is there; two processes may try at once, and one may be killed while it does."""
+    try:
+        if path.exists() and path.stat().st_size:
+            refuse_other_files(path)
+        else:
+            _make_folder(path.parent)
+            make_file(path)
+    except OSError as error:
+        raise StoreError(
+            error.strerror or "can't be made", where=str(path), fix="see that folder, or name another with --store"
+        ) from error
+    with translated(path):
+        db = connect(path, timeout_s=timeout_s)
+        try:
+            if revision_of(path, db) == "":
+                _use_wal(db, timeout_s)
+                migrate(db)
+                _sync_folder(path.parent)
+        finally:
+            db.close()
+
+
+def migrate(db: sqlite3.Connection, *, to: str = "head", migrations: Path = MIGRATIONS) -> None:
+    """Run the migrations that are missing, in one transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    with _connection(db) as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        config.attributes["connection"] = connection
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        command.upgrade(config, to)  # nothing to do where another process was faster
+        connection.commit()
+
+
+def _connection(db: sqlite3.Connection) -> Connection:
+    return create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool).connect()
+
+
+def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch to WAL, for ever; SQLite's own waiting does not cover this when two processes do it at once."""
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o750, exist_ok=True)
+    give_to_folders_owner(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The file's name must be on the disk too before anything in it is acknowledged."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
