@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from bench import corpus
@@ -222,11 +223,41 @@ def start_up(scale: Scale) -> Iterator[Row]:
     yield compare("tlsrpt explain certificate-expired", taken["explain"], peer, limit, 4)
 
 
+# ---- questions
+
+
+MOST_S = 0.005
+FLAT = 1.5  # "flat": within half of what the smallest store takes
+
+
+def questions(scale: Scale) -> Iterator[Row]:
+    from bench.fleet import fill, time_summary
+
+    first: Timing | None = None
+    for reports in scale.reports:
+        store = DATA / f"fleet-{reports}.db"
+        remove(store)
+        fill(store, reports)
+        taken = time_summary(store, turns=scale.turns * 3)
+        ours, by_hand = taken["ours"], taken["by hand"]
+        first = first or ours
+        row = compare(f"summary of a domain, {reports:,} reports", ours, by_hand, by_hand, None)
+        flat = ours.median_s / first.median_s
+        yield msgspec.structs.replace(
+            row,
+            must="3x its time or 5 ms, flat",
+            met=(ours.median_s <= MOST_S or ours.median_s <= 3 * by_hand.median_s) and flat < FLAT,
+            note=f"store of {megabytes(store.stat().st_size)}; {flat:.2f} times what the smallest store takes",
+        )
+        remove(store)
+
+
 SECTIONS: dict[str, Callable[[Scale], Iterator[Row]]] = {
     "start-up": start_up,
     "reading": reading,
     "folders": folders,
     "memory": memory,
+    "questions": questions,
 }
 HEAD = ("work", "ours", "peer", "ratio", "must", "met", "limit", "limit's ratio", "note")
 
@@ -285,7 +316,7 @@ def main() -> None:
     DATA.mkdir(exist_ok=True)
     rows: list[Row] = []
     print(machine(), flush=True)
-    layout = "{:<46} {:>9} {:>9} {:>7} {:>14} {:>4} {:>9} {:>7}  {}"
+    layout = "{:<46} {:>9} {:>9} {:>7} {:>25} {:>4} {:>9} {:>7}  {}"
     print(layout.format(*HEAD[:7], "its", HEAD[8]), flush=True)
     for name, section in SECTIONS.items():
         if asked.only not in name:
