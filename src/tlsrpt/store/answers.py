@@ -192,4 +192,4 @@ class Pruned(Struct, frozen=True, kw_only=True):
 
     documents: int  # whose bytes went
     reports: int  # whose facts went
-    freed_bytes: int
+    freed_bytes: int | None  # None: the file could not be made smaller now, what was removed leaves room in it

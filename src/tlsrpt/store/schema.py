@@ -77,6 +77,7 @@ report = Table(
     Column("extras", Text),  # JSON object, JSON path -> value; NULL for none
     Column("dkim", Text),  # the verdict, once DKIM is looked at
     UniqueConstraint("identity", "content", name="report_identity_content"),
+    Index("report_document", "document_id"),
     Index("report_day", "day"),
     Index("report_conflict", "conflict_with", sqlite_where=text("counted = 0"), postgresql_where=text("counted = 0")),
 )

@@ -124,9 +124,20 @@ class Store:
                     raise error.orig from error
                 raise
 
+    @contextmanager
+    def snapshot(self) -> Generator[sqlite3.Connection]:
+        """One read transaction on the bare connection, for the other `sqlite_*` files."""
+        with translated(self.path):
+            self._db.execute("BEGIN")
+            try:
+                yield self._db
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
     @property
-    def db(self) -> sqlite3.Connection:
-        """The bare connection, for the other `sqlite_*` files."""
+    def connection(self) -> sqlite3.Connection:
+        """The bare connection, for what can't be done in a transaction."""
         return self._db
 
 
@@ -184,11 +195,11 @@ def refuse_other_files(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(len(_HEADER))
     except FileNotFoundError as error:
-        raise _missing(path) from error
+        raise missing_store(path) from error
     except OSError as error:
         raise StoreError(error.strerror or "can't be opened", where=str(path), fix="name another file") from error
     if not start:
-        raise _missing(path)
+        raise missing_store(path)
     if start != _HEADER:
         raise StoreError("not a store: no SQLite database", where=str(path), fix="name another file")
 
@@ -226,19 +237,25 @@ def _check_version(path: Path, revision: str) -> None:
     if revision == HEAD:
         return
     if not revision:
-        raise _missing(path)
+        raise missing_store(path)
     if revision in REVISIONS:
         raise StoreError(
             f"made by an older tlsrpt (schema {revision}, this one speaks {HEAD})",
             where=str(path),
             fix="run `tlsrpt store upgrade`; it makes a backup first",
         )
-    raise StoreError(
+    raise newer_store(path, revision)
+
+
+def newer_store(path: Path, revision: str) -> StoreError:
+    """The error for a schema that this program does not know."""
+    return StoreError(
         f"made by a newer tlsrpt (schema {revision}, this one speaks {HEAD})", where=str(path), fix="update tlsrpt"
     )
 
 
-def _missing(path: Path) -> StoreError:
+def missing_store(path: Path) -> StoreError:
+    """The error for nothing there: names the place that was looked at."""
     return StoreError(
         "no store here yet",
         where=str(path),

@@ -52,9 +52,8 @@ _ADD_KIND = (
 )
 _ADD_SIGHTING = (  # unless it is the very document that the report was kept from
     "INSERT INTO sighting (report_id, sha256, source, file_name, received_at)"
-    " SELECT ?1, ?2, ?3, ?4, ?5"
-    " WHERE NOT EXISTS (SELECT 1 FROM report JOIN document ON document.id = report.document_id"
-    " WHERE report.id = ?1 AND document.sha256 = ?2)"
+    " SELECT ?1, ?2, ?3, ?4, ?5 FROM report JOIN document ON document.id = report.document_id"
+    " WHERE report.id = ?1 AND report.pruned = 0 AND document.sha256 <> ?2"
     " AND (SELECT count(*) FROM sighting WHERE report_id = ?1) < ?6"
     " ON CONFLICT DO NOTHING"
 )

@@ -62,6 +62,7 @@ def _make_facts() -> None:
         sa.Column("dkim", sa.Text),
         sa.UniqueConstraint("identity", "content", name="report_identity_content"),
     )
+    op.create_index("report_document", "report", ["document_id"])
     op.create_index("report_day", "report", ["day"])
     not_counted = sa.text("counted = 0")
     op.create_index(
