@@ -77,8 +77,9 @@ def find(argument: str) -> Meaning | None:
 
 def _arguments(what: tuple[str, ...]) -> tuple[str, ...]:
     """The arguments, or all of them as one text where quotes were forgotten around it."""
-    joined = " ".join(what)
-    return (joined,) if len(what) > 1 and not all(map(find, what)) and find(joined) else what
+    if len(what) > 1 and find(what[0]) is None and find(" ".join(what)):
+        return (" ".join(what),)
+    return what
 
 
 def _suggestion(argument: str) -> str | None:

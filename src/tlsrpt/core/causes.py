@@ -126,7 +126,7 @@ DANE_CHECK = Verify(
     expected="'Verified TLS connection'. 'no matching DANE TLSA records' is the reported fault. (A tool of Postfix.)",
 )
 DNSSEC_CHECK = Verify(
-    command="delv TLSA _25._tcp.{mx}; delv A {mx}; delv MX {domain}",
+    command="delv _25._tcp.{mx} TLSA; delv {mx} A; delv {domain} MX",
     expected="'; fully validated' or '; unsigned answer' each time; 'resolution failed' means bogus.",
 )
 TLSA_SECURE = Verify(
@@ -599,8 +599,8 @@ CAUSES: Mapping[str, Cause] = _table(
         place="policy-host",
         policy_types=("sts",),
         verify=Verify(
-            command="dig +noall +comments +answer A {policy_host} AAAA {policy_host}",
-            expected="status: NOERROR and at least one address.",
+            command="dig +noall +comments +answer {policy_host} A; dig +noall +comments +answer {policy_host} AAAA",
+            expected="status: NOERROR both times, and at least one address in all.",
         ),
     ),
     Cause(

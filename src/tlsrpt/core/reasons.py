@@ -792,6 +792,16 @@ def _decode(text: str, fetching: bool) -> Reason | None:
     return _reason(code, _family(words) or source, detail)
 
 
+def wordings() -> tuple[tuple[str, tuple[str, ...], str], ...]:
+    """The wordings that are known, for the handbook: whose, which words, the code; as `decode` tries them."""
+    whole = tuple((source, (words,), code) for words, (source, code) in _WHOLE.items())
+    rules = tuple(
+        (source, tuple(phrase.replace(" & ", " and ") for phrase in phrases.split(" | ")), code)
+        for source, code, phrases in _RULES
+    )
+    return whole + rules
+
+
 def _reason(code: str, source: str, detail: str) -> Reason:
     fault = FAULTS[code]
     first = CAUSES[fault.points_to[0]]
@@ -988,7 +998,7 @@ def _family(words: str) -> str:
 
 # --- Grouping -------------------------------------------------------------------------------------------------------
 
-_APART = re.compile(r"""[\s"'`<>()\[\]{},;=|]+|->""")
+_APART = re.compile(r"""[\s"'`<>(){},;=|]+|->""")
 _HEX = frozenset("0123456789abcdef-")
 
 
@@ -1012,14 +1022,14 @@ def _normalise(text: str) -> str:
 
 
 def _general(word: str) -> str:
-    word = word.strip(".:!?")
     if "://" in word:
         return "<url>"
     if "@" in word:
         return "<address>"
-    digits = sum(character.isdecimal() for character in word)
-    if digits and _is_address(word):
+    if _is_address(word):
         return "<ip>"
+    word = word.strip(".:!?[]")
+    digits = sum(character.isdecimal() for character in word)
     if digits and _is_time(word):
         return "<time>"
     if digits >= 6 or (digits and len(word) >= 16 and _HEX.issuperset(word)):
@@ -1030,9 +1040,8 @@ def _general(word: str) -> str:
 def _is_address(word: str) -> bool:
     """IPv4 or IPv6, with a port or without; by shape alone, since a wrong address is one too."""
     if word.count(":") >= 2:
-        return all(character in "0123456789abcdef:.%" for character in word)
-    host = word.partition(":")[0]
-    parts = host.split(".")
+        return all(character in "0123456789abcdef:.%[]" for character in word)
+    parts = word.strip("[].,").partition(":")[0].split(".")
     return len(parts) == 4 and all(part.isdecimal() and len(part) <= 3 for part in parts)
 
 
