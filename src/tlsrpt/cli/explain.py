@@ -37,7 +37,7 @@ PARTIES = {
     "dns": "DNS",
     "sender": "the sender",
     "network": "the network between",
-    "unknown": "not said by the type alone",
+    "unknown": "open",
 }
 SCOPES = {"any": "any policy", "tlsa": "DANE only", "sts": "MTA-STS only"}
 
