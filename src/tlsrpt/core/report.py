@@ -8,11 +8,43 @@ Whether a key may be absent is `reading`'s business: these values hold what was 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+if TYPE_CHECKING:
+    Text = str | None
+    Texts = tuple[str, ...] | None
+else:
+    # An optional key may be absent (None here), but RFC 8460 knows no null: a typed decoder must refuse it, so that the
+    # lenient reader can note it (F-24, F-36).
+    Text = str
+    Texts = tuple[str, ...]
 
 
-class DateRange(Struct, frozen=True, kw_only=True, rename="kebab"):
+POLICY_TYPES = frozenset({"tlsa", "sts", "no-policy-found"})  # RFC 8460 section 4.4
+RESULT_TYPES = frozenset(  # RFC 8460 section 4.3, the whole of the registry (R6-03)
+    {
+        "starttls-not-supported",
+        "certificate-host-mismatch",
+        "certificate-expired",
+        "certificate-not-trusted",
+        "validation-failure",
+        "tlsa-invalid",
+        "dnssec-invalid",
+        "dane-required",
+        "sts-policy-fetch-error",
+        "sts-policy-invalid",
+        "sts-webpki-invalid",
+    }
+)
+# Failures before any connection: they have no addresses and no MX host to name (F-38).
+POLICY_STAGE = frozenset({"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"})
+
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # R4-01: I-JSON; the lenient reader takes up to 2^63-1
+
+
+class DateRange(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, gc=False):
     """The window that the report covers; both ends carry an offset (RFC 3339 section 5.6)."""
 
     start_datetime: datetime
@@ -24,44 +56,56 @@ class DateRange(Struct, frozen=True, kw_only=True, rename="kebab"):
         return self.start_datetime.astimezone(UTC).date()
 
 
-class Policy(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True):
+class Policy(
+    Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """The policy that the sending MTA applied."""
 
     policy_type: str | None  # tlsa, sts, no-policy-found, or as sent; None where the sender left it out
+    policy_string: Texts = None
     policy_domain: str  # A-labels, lower case
-    policy_string: tuple[str, ...] | None = None
-    mx_host: tuple[str, ...] | None = None
+    mx_host: Texts = None
 
 
-class Summary(Struct, frozen=True, kw_only=True, rename="kebab"):
+class Summary(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, gc=False):
     """Sessions under one policy, in the window."""
 
-    total_successful_session_count: int
-    total_failure_session_count: int
+    total_successful_session_count: Count
+    total_failure_session_count: Count
 
 
-class FailureDetail(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True):
+class FailureDetail(
+    Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """One row of failure-details. One session may be counted in several rows (R4-03)."""
 
     result_type: str | None  # as sent; core.results explains the registered ones
-    failed_session_count: int
-    sending_mta_ip: str | None = None
-    receiving_mx_hostname: str | None = None
-    receiving_mx_helo: str | None = None
-    receiving_ip: str | None = None
-    additional_information: str | None = None
-    failure_reason_code: str | None = None
+    sending_mta_ip: Text = None
+    receiving_mx_hostname: Text = None
+    receiving_mx_helo: Text = None
+    receiving_ip: Text = None
+    failed_session_count: Count
+    additional_information: Text = None
+    failure_reason_code: Text = None
 
 
-class PolicyResult(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True):
+if TYPE_CHECKING:
+    FailureDetails = tuple[FailureDetail, ...] | None
+else:
+    FailureDetails = tuple[FailureDetail, ...]  # absent, or an array: as above
+
+
+class PolicyResult(
+    Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """One entry of `policies`: a policy, its sessions, its failures."""
 
     policy: Policy
     summary: Summary
-    failure_details: tuple[FailureDetail, ...] | None = None
+    failure_details: FailureDetails = None
 
 
-class Report(Struct, frozen=True, kw_only=True, rename="kebab"):
+class Report(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, gc=False):
     """One report: who saw what, over which window, under which policies."""
 
     organization_name: str | None
