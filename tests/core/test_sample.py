@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tlsrpt.core.reading import read_reports
 from tlsrpt.core.sample import (
     KINDS,
     PROFILES,
@@ -338,6 +339,54 @@ def test_only_reserved_names_and_addresses_occur(sender: str) -> None:
             for text in filter(None, (detail.get("sending-mta-ip"), detail.get("receiving-ip"))):
                 address = ip_address(text)
                 assert any(address in net for net in DOCUMENTATION if net.version == address.version)
+
+
+# --- as our own reader sees them
+
+_NULLS = {"null-contact-info", "null-additional-information", "null-receiving-mx-helo", "null-failure-reason-code"}
+_NULLS |= {"null-sending-mta-ip", "null-receiving-mx-hostname", "null-receiving-ip"}  # where the policy was not had
+DEVIATIONS: dict[str, set[str]] = {
+    "plain": set(),
+    "google": {"empty-sending-mta-ip"},
+    "microsoft": {"nested-policy-string", "missing-sending-mta-ip", "missing-receiving-mx-hostname"},
+    "mailru": {"missing-sending-mta-ip", "missing-receiving-mx-hostname"},
+    "stalwart": _NULLS,
+    "stalwart-rolling": _NULLS | {"window-not-one-day"},
+    "postfix": {"missing-policy-domain"},
+    "mox": {
+        "empty-additional-information",
+        "empty-failure-reason-code",
+        "empty-sending-mta-ip",
+        "empty-receiving-mx-hostname",
+        "empty-receiving-ip",
+        "count-mismatch",
+    },
+    "halon": {"type-policy-string", "format-policy-string", "missing-sending-mta-ip"},
+    "socketlabs": {"renamed-receiving-mx-hostname"},
+}
+
+
+@pytest.mark.parametrize("sender", PROFILES)
+def test_each_sender_shows_its_known_deviations_and_no_other(sender: str) -> None:
+    """F-22 to F-46: over every fault and every set of policies, each is met at least once."""
+    met: set[str] = set()
+    for policies, fault in product(POLICIES, [None, *KINDS]):
+        truth = single("orchard.example", (PROFILES[sender],), DAY, fault=fault, policies=policies)
+        for report in reports(truth, truth.senders[0], DAY):
+            (read,) = read_reports(write(report, "json.gz"), report_domain=report.report_domain)
+            met |= {finding.code for finding in read.findings}
+            assert (read.report.report_id, read.report.contact_info) == (
+                report.report_id,
+                PROFILES[sender].contact_info,
+            )
+            assert (read.report.successful, read.report.failed) == total(report.document)
+    assert met == DEVIATIONS[sender]
+
+
+def test_a_corpus_reads_without_a_finding() -> None:
+    for report in corpus(100, until=UNTIL, size="mix"):
+        (read,) = read_reports(write(report, "json.gz"), report_domain=report.report_domain)
+        assert read.findings == ()
 
 
 # --- mails

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -41,14 +41,20 @@ def _list(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         return
     from tlsrpt.core.sample import KINDS, PROFILES
 
-    click.echo("Senders")
-    for name, profile in PROFILES.items():
-        click.echo(f"  {name:<18}{profile.says}")
-    click.echo("\nFaults")
-    for name, kind in KINDS.items():
-        if name != "silent":
-            click.echo(f"  {name:<27}{kind.says}")
+    _draw_items("Senders", [(name, profile.says) for name, profile in PROFILES.items()])
+    click.echo()
+    _draw_items("Faults", [(name, kind.says) for name, kind in KINDS.items() if name != "silent"])
     ctx.exit()
+
+
+def _draw_items(title: str, items: Sequence[tuple[str, str]]) -> None:
+    """A title, and names with a text beside each, within the terminal's width."""
+    from tlsrpt.cli.draw import heading, paragraph
+
+    heading(title)
+    room = max((len(name) for name, _ in items), default=0) + 4
+    for name, text in items:
+        paragraph(text, " " * room, f"  {name}".ljust(room))
 
 
 out_argument = click.argument("out", type=click.Path(path_type=Path))
@@ -154,13 +160,12 @@ def _known(name: str, names: Iterable[str], option: str) -> None:
 @json_option
 def fleet_command(out: Path, days: int, until: date, seed: int, form: str, force: bool, as_json: bool) -> None:
     """Write the demo fleet's reports to OUT: ten domains, eight senders, and faults planted on known days."""
+    from tlsrpt.cli.draw import json_line, plural
     from tlsrpt.core.sample import all_reports, fleet
 
     made = fleet(until=until, days=days, seed=seed)
     written = write_reports(all_reports(made.truth, made.first, made.last), out, form, force=force)
     if as_json:
-        from tlsrpt.cli.draw import json_line
-
         json_line(
             {
                 "reports": written,
@@ -172,14 +177,17 @@ def fleet_command(out: Path, days: int, until: date, seed: int, form: str, force
             }
         )
         return
-    click.echo(f"{written:,} reports on {days} days up to {until} in {out}")
+    click.echo(f"{plural(written, 'report')} on {plural(days, 'UTC day')} up to {until} in {out}")
     for title, events in ("Planted faults", made.faults), ("Nobody's fault", made.noise):
-        click.echo(f"\n{title}")
-        for event in events:
-            click.echo(f"  {max(event.first, made.first)} to {event.last or 'now'!s:<10}  {event.note}")
-    click.echo("\nHealthy")
-    for domain, says in made.healthy.items():
-        click.echo(f"  {domain:<16}{says}")
+        click.echo()
+        _draw_items(title, [(_span(event, made.first), event.note) for event in events])
+    click.echo()
+    _draw_items("Healthy", list(made.healthy.items()))
+
+
+def _span(event: Event, first: date) -> str:
+    begin = max(event.first, first)
+    return f"{begin}" if event.last == begin else f"{begin} to {event.last or 'now'}"
 
 
 def _planted(event: Event) -> dict[str, object]:
@@ -214,15 +222,14 @@ def _planted(event: Event) -> dict[str, object]:
 @json_option
 def corpus_command(out: Path, form: str, force: bool, as_json: bool, count: int, **rest: Any) -> None:
     """Write reports by the number to OUT, for benchmarks and load. They tell no story."""
+    from tlsrpt.cli.draw import json_line, plural
     from tlsrpt.core.sample import corpus
 
     written = write_reports(corpus(count, **rest), out, form, force=force, count=count)
     if as_json:
-        from tlsrpt.cli.draw import json_line
-
         json_line({"reports": written})
     else:
-        click.echo(f"{written:,} reports in {out}")
+        click.echo(f"{plural(written, 'report')} in {out}")
 
 
 def write_reports(
