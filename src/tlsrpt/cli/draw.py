@@ -7,14 +7,14 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 import msgspec
 
 from tlsrpt.core.findings import Finding
-from tlsrpt.core.text import printable
+from tlsrpt.core.text import printable as printable
 
 Cell = str | int | float | None
 SEVERITY_COLOUR = {"info": "cyan", "warning": "yellow", "error": "red"}
@@ -78,17 +78,21 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def paragraph(text: str, indent: str = "", first: str | None = None) -> None:
-    """Print a text wrapped to the width, outside text made harmless."""
+def paragraph(text: str, indent: str = "", first: str | None = None, style: Mapping[str, Any] | None = None) -> None:
+    """Print a text wrapped to the width, outside text made harmless; `first` leads its first line, in a style."""
+    lead = printable(indent if first is None else first)
     lines = textwrap.wrap(
         printable(text),
         width(),
-        initial_indent=indent if first is None else first,
+        initial_indent=lead,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    click.echo("\n".join(lines))
+    whole = "\n".join(lines) or lead.rstrip()
+    if style and whole.startswith(lead):  # styled after wrapping: escapes take no columns
+        whole = click.style(lead, **style) + whole[len(lead) :]
+    click.echo(whole)
 
 
 def heading(text: str) -> None:
@@ -146,8 +150,9 @@ def cell_width(text: str) -> int:
 def findings(items: Sequence[Finding], indent: str = "  ") -> None:
     """Print findings one block each: what and where, what follows, what to do."""
     for item in items:
-        mark = click.style(item.severity, fg=SEVERITY_COLOUR[item.severity])
-        paragraph(f"{item.code} at {item.where}: {item.message}", indent + "  ", first=f"{indent}{mark} ")
+        lead = f"{indent}{item.severity}: "
+        colour = {"fg": SEVERITY_COLOUR[item.severity]}
+        paragraph(f"{item.code} at {item.where}: {item.message}", indent + "  ", lead, colour)
         if item.consequence:
             paragraph(item.consequence, indent + "  ")
         if item.fix:

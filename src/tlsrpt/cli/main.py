@@ -15,6 +15,7 @@ import click
 
 from tlsrpt.core.errors import ConfigError, TlsrptError
 
+EX_TEMPFAIL = 75  # sysexits.h: the mail server keeps the message and tries again
 # name -> (section, one line). A module of the same name in this folder holds the click command, named `command`.
 VERBS: dict[str, tuple[str, str]] = {
     "read": ("Understand", "Read reports from files and explain them; keeps nothing."),
@@ -89,7 +90,21 @@ def main() -> NoReturn:
 
 
 def run(args: list[str] | None) -> int:
-    """Run with these arguments (None: the process's own); return the exit code."""
+    """Run with these arguments (None: the process's own); return the exit code.
+
+    With `--pipe` every failure, even of the configuration or of the options, is 75: a mail server takes any other
+    code for a refusal and bounces the report.
+    """
+    if "--pipe" not in (sys.argv if args is None else args):
+        return _run(args)
+    try:
+        return EX_TEMPFAIL if _run(args) else 0
+    except Exception as error:  # noqa: BLE001 - see above
+        click.echo(f"tlsrpt: not kept: {error!r}", err=True)
+        return EX_TEMPFAIL
+
+
+def _run(args: list[str] | None) -> int:
     try:
         code = cli.main(args, prog_name="tlsrpt", standalone_mode=False)
         sys.stdout.flush()
@@ -102,10 +117,7 @@ def run(args: list[str] | None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
         return 141
-    except ConfigError as error:
-        click.echo(f"tlsrpt: {error}", err=True)
-        return 2
     except TlsrptError as error:
         click.echo(f"tlsrpt: {error}", err=True)
-        return 3
+        return 2 if isinstance(error, ConfigError) else 3
     return code if isinstance(code, int) else 0

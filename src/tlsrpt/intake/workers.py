@@ -46,26 +46,26 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], jobs: int
 
 
 def _rounds(connections: list[Connection], items: Iterable[Item]) -> Iterator[list[Result]]:
-    stream = iter(items)
-    chunks = iter(lambda: list(islice(stream, CHUNK)), [])
+    chunks = _chunks(items)
     busy: deque[Connection] = deque()
     for connection, chunk in zip(connections, chunks, strict=False):
         connection.send(chunk)
         busy.append(connection)
     while busy:
         connection = busy.popleft()
-        results = _receive(connection)
-        if (chunk := next(chunks, None)) is not None:
+        results = connection.recv()
+        if isinstance(results, BaseException):
+            raise results
+        for chunk in islice(chunks, 1):
             connection.send(chunk)  # before we yield: it works while our caller does
             busy.append(connection)
         yield results
 
 
-def _receive(connection: Connection) -> list[Result]:
-    results = connection.recv()
-    if isinstance(results, BaseException):
-        raise results
-    return results  # type: ignore[no-any-return]
+def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    stream = iter(items)
+    while chunk := list(islice(stream, CHUNK)):
+        yield chunk
 
 
 def _serve(work: Callable[[Item], Result], connection: Connection, others: list[Connection]) -> None:
