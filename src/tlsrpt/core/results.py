@@ -391,11 +391,14 @@ def closest(name: str) -> str | None:
 
 
 def causes_under(result: ResultType, policy_type: str) -> tuple[Cause, ...]:
-    """The causes that can be met under a policy type, likeliest first; those of that policy alone come before the rest.
+    """The causes that can be met under a policy type, likeliest first; under DANE its own come before the rest.
 
-    A TLSA mismatch is no cause of a failure under MTA-STS, and an MX missing from the policy none under DANE.
+    A TLSA mismatch is no cause of a failure under MTA-STS, and an MX missing from the policy none under DANE. Names
+    and dates do not matter to `3 x x` records (T-11), so that under DANE a changed key is the likelier.
     """
     possible = [cause for cause in result.causes if not cause.policy_types or policy_type in cause.policy_types]
+    if policy_type != "tlsa":
+        return tuple(possible)
     return tuple(sorted(possible, key=lambda cause: not cause.policy_types))
 
 

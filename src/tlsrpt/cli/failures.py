@@ -1,0 +1,93 @@
+"""`tlsrpt failures`: what fails, grouped into what an administrator would call one problem, worst first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tlsrpt.cli import draw
+from tlsrpt.cli.options import Period, Settings, csv_option, domain_option, json_option, period_options, with_settings
+
+if TYPE_CHECKING:
+    from tlsrpt.insight.problems import Problem
+
+
+@click.command()
+@domain_option
+@period_options("30d")
+@click.option("--all", "everything", is_flag=True, help="Also what is quiet: no longer seen.")
+@json_option
+@csv_option
+@with_settings
+def command(
+    domain: str | None, period: Period, everything: bool, as_json: bool, as_csv: bool, settings: Settings
+) -> None:
+    """What fails, since when, where, whose side it is, the likeliest cause and the next step; worst first.
+
+    One result type at one place (MX host, policy host, record) is one problem, however many domains meet it.
+    With --json and --csv quiet problems are always included.
+    """
+    from tlsrpt.cli.problem_text import draw_problem, problem_json
+    from tlsrpt.insight.problems import problems
+    from tlsrpt.store.daily import failure_rows, session_rows
+    from tlsrpt.store.sqlite import open_store
+
+    since, until = period.since, period.until
+    with open_store(settings.store_url) as store:
+        failures = failure_rows(store, domain=domain, since=since, until=until)
+        sessions = session_rows(store, domain=domain, since=since, until=until)
+    found = problems(failures, sessions, period.today)
+    if as_json:
+        for problem in found:
+            draw.json_line(problem_json(problem))
+        return
+    if as_csv:
+        _csv(found)
+        return
+    shown = [problem for problem in found if everything or problem.state != "quiet"]
+    quiet = sum(problem.state == "quiet" for problem in found)
+    if not settings.quiet:
+        open_ = sum(problem.state in ("open", "unknown") for problem in found)
+        watch = sum(problem.state == "watch" for problem in found)
+        draw.heading(
+            f"{period.since} to {period.until}: {draw.plural(open_, 'problem')} open, {watch} to watch, {quiet} quiet"
+        )
+    for number, problem in enumerate(shown, 1):
+        click.echo()
+        draw_problem(problem, number)
+    if quiet and not everything and not settings.quiet:
+        click.echo(f"\nNo longer seen: {draw.plural(quiet, 'problem')}. Show with --all.")
+    if not found and not settings.quiet:
+        click.echo("No failure was reported.")
+
+
+CSV_HEAD = (
+    "state",
+    "result_type",
+    "place",
+    "place_kind",
+    "domains",
+    "senders",
+    "failed",
+    "total",
+    "first_seen",
+    "last_seen",
+    "days",
+    "consequence",
+    "party",
+    "confidence",
+    "cause",
+    "next_step",
+)
+
+
+def _csv(found: list[Problem]) -> None:
+    draw.csv_rows(CSV_HEAD, (_csv_row(problem) for problem in found))
+
+
+def _csv_row(problem: Problem) -> list[draw.Cell]:
+    side = {"party": problem.side.party, "confidence": problem.side.confidence, "cause": problem.cause.code}
+    lists = {"domains": " ".join(problem.domains), "senders": "; ".join(problem.senders)}
+    days = {"first_seen": str(problem.first_seen), "last_seen": str(problem.last_seen)}
+    return [{**side, **lists, **days}.get(name) or getattr(problem, name) for name in CSV_HEAD]

@@ -1,0 +1,216 @@
+"""`tlsrpt read`: read reports from files and explain each; keeps nothing, needs no store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsrpt.cli import draw
+from tlsrpt.cli.options import Settings, json_option, with_settings
+
+if TYPE_CHECKING:
+    from tlsrpt.store.values import Arrival, IncomingReport
+
+
+@click.command()
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, allow_dash=True, path_type=Path),
+    metavar="FILE...",
+)
+@click.option("--strict", is_flag=True, help="Refuse reports that depart from RFC 8460 anywhere.")
+@json_option
+@with_settings
+@click.pass_context
+def command(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json: bool, settings: Settings) -> None:
+    """Read reports and explain them: who saw what, what failed, whose side it is, what to do.
+
+    FILE is a report (.json, .json.gz), a mail (.eml), an mbox, a Maildir, an archive (.zip, .tar.gz), a folder of all
+    these, or - for standard input. Nothing is kept; `tlsrpt ingest` keeps.
+
+    Exit 0; 1 when a file named could not be read or holds no TLS report; 2 wrong usage.
+    """
+    named = {str(path) for path in paths if not path.is_dir()}
+    reports = failures = 0
+    for arrival in _arrivals(paths, settings, strict):
+        for incoming in arrival.reports:
+            if reports and not as_json:
+                click.echo()
+            reports += 1
+            _json_report(arrival.source, incoming) if as_json else draw_report(incoming, arrival.source)
+        for error in _errors(arrival, named):
+            failures += 1
+            if as_json:
+                draw.json_line({"file": arrival.source, "error": error})
+            else:
+                click.echo(f"tlsrpt: {draw.printable(arrival.source)}: {draw.printable(error)}", err=True)
+    if not reports and not failures:
+        click.echo(f"tlsrpt: no TLS report in {', '.join(map(str, paths))}", err=True)
+    if reports > 1 and not as_json and not settings.quiet:
+        click.echo(f"\n{draw.plural(reports, 'report')} read. To keep them and see them together: tlsrpt ingest")
+    ctx.exit(1 if failures or not reports else 0)
+
+
+def _errors(arrival: Arrival, named: set[str]) -> list[str]:
+    errors = [f"{fault.where}: {fault.reason}" if fault.where else fault.reason for fault in arrival.faults]
+    if arrival.other is not None and arrival.source in named:
+        errors.append(f"no TLS report: {arrival.other}")
+    return errors
+
+
+def _arrivals(paths: tuple[Path, ...], settings: Settings, strict: bool) -> Iterator[Arrival]:
+    from tlsrpt.core.errors import LimitError
+    from tlsrpt.intake.door import open_document
+    from tlsrpt.intake.files import Unreadable, documents, expand_stream, load
+    from tlsrpt.store.values import Arrival, Fault
+
+    limits, now = settings.config.limits, datetime.now(UTC)
+    for path in paths:
+        stream = str(path) == "-"
+        for found in expand_stream(sys.stdin.buffer, "-", limits) if stream else documents([path], limits):
+            problem, data = "", b""
+            if isinstance(found, Unreadable):
+                problem = found.reason
+            else:
+                try:
+                    data = load(found, limits)
+                except (OSError, LimitError) as error:
+                    problem = getattr(error, "strerror", None) or str(error)
+            if problem or isinstance(found, Unreadable):
+                fault = Fault(reason=problem)
+                yield Arrival(source=found.source, received_at=now, raw=b"", form="body", faults=(fault,))
+                continue
+            yield open_document(
+                data,
+                source=found.source,
+                file_name=found.name,
+                limits=limits,
+                received_at=now,
+                alone_in_zip=found.alone_in_zip,
+                strict=strict,
+            )
+
+
+def _json_report(source: str, incoming: IncomingReport) -> None:
+    draw.json_line(report_json(incoming) | {"file": source})
+
+
+def report_json(incoming: IncomingReport) -> dict[str, Any]:
+    """The promised JSON of one report (docs/json.md)."""
+    import msgspec
+
+    report = incoming.report
+    return {
+        "file": None,
+        "report_id": report.report_id,
+        "organization_name": report.organization_name,
+        "contact_info": report.contact_info,
+        "date_range": {"start": report.date_range.start_datetime, "end": report.date_range.end_datetime},
+        "policies": msgspec.to_builtins(report.policies),
+        "report_domains": incoming.report_domains,
+        "sessions": {"successful": report.successful, "failed": report.failed},
+        "findings": incoming.findings,
+        "extra": incoming.extras,
+    }
+
+
+def draw_report(incoming: IncomingReport, title: str) -> None:
+    """Print one report, explained."""
+    from tlsrpt.cli.problem_text import draw_problem
+    from tlsrpt.core.domain import display_domain
+    from tlsrpt.insight.problems import problems
+    from tlsrpt.insight.single import rows_of
+
+    report = incoming.report
+    who = report.organization_name or report.submitter or "an unnamed sender"
+    domains = list(dict.fromkeys(display_domain(name) for name in incoming.report_domains)) or ["no domain"]
+    draw.heading(title)
+    draw.paragraph(f"{who} reports on mail it sent to {', '.join(domains[:6])}, {_window(incoming)}.", "  ")
+    draw.paragraph(f"report-id {report.report_id or 'none'}; contact {report.contact_info or 'none'}", "  ")
+    click.echo()
+    _draw_policies(incoming)
+    _draw_totals(incoming)
+    failures, sessions = rows_of(incoming)
+    found = problems(failures, sessions, report.date_range.day)
+    for number, problem in enumerate(found, 1):
+        click.echo()
+        draw_problem(problem, number, dated=False)
+    not_itemised = report.failed - sum(row.failed for row in failures)
+    if not_itemised > 0:
+        click.echo()
+        draw.paragraph(
+            f"{draw.plural(not_itemised, 'failed session')} without details: the report does not say what failed.", "  "
+        )
+    if incoming.findings:
+        click.echo()
+        deviations = sum(item.severity != "info" for item in incoming.findings)
+        click.echo(
+            f"  {draw.plural(deviations, 'departure')} from RFC 8460, by the sender; the report was read all the same:"
+        )
+        draw.findings(incoming.findings, "    ")
+
+
+def _window(incoming: IncomingReport) -> str:
+    window = incoming.report.date_range
+    start, end = window.start_datetime.astimezone(UTC), window.end_datetime.astimezone(UTC)
+    length = (end - start).total_seconds()
+    if start.time().isoformat() == "00:00:00" and 86_300 <= length <= 86_400:
+        return f"on {start:%Y-%m-%d} (UTC)"
+    return f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _draw_policies(incoming: IncomingReport) -> None:
+    from tlsrpt.core.domain import display_domain
+    from tlsrpt.core.results import mode_of
+
+    rows: list[list[draw.Cell]] = []
+    for entry in incoming.report.policies:
+        policy = entry.policy
+        mode = mode_of(policy.policy_string or ()) or ""
+        hosts = ", ".join(policy.mx_host or ())
+        rows.append(
+            [
+                display_domain(policy.policy_domain),
+                policy.policy_type or "not named",
+                mode,
+                hosts,
+                entry.summary.total_successful_session_count,
+                entry.summary.total_failure_session_count,
+            ]
+        )
+    if rows:
+        draw.table(
+            ("  policy domain", "policy", "mode", "MX", "good", "failed"),
+            [["  " + str(r[0]), *r[1:]] for r in rows],
+            flexible=(0, 3),
+        )
+
+
+def _draw_totals(incoming: IncomingReport) -> None:
+    report = incoming.report
+    types = {entry.policy.policy_type for entry in incoming.report.policies}
+    click.echo()
+    if not report.policies:
+        draw.paragraph("No policy and no session is reported: nothing was sent, or nothing counted.", "  ")
+    elif not report.failed:
+        draw.paragraph(f"Nothing failed: {draw.plural(report.successful, 'good session')}.", "  ")
+    else:
+        total = report.successful + report.failed
+        draw.paragraph(
+            f"{report.failed:,} of {draw.plural(total, 'session')} failed ({draw.percent(report.failed, total)}).", "  "
+        )
+    if {"sts", "tlsa"} <= types:
+        draw.paragraph("Some senders list the same sessions under sts and tlsa: the sum may count them twice.", "  ")
+    if types == {"no-policy-found"}:
+        draw.paragraph(
+            "The sender found no MTA-STS policy and no TLSA records: it uses TLS where offered, and would deliver in "
+            "clear text where not. `tlsrpt policy make` prepares a policy.",
+            "  ",
+        )

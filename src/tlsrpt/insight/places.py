@@ -1,0 +1,65 @@
+"""Where a reported failure happened: the thing that somebody has to look at.
+
+One expired certificate on a host that serves many domains is one problem, so failures are grouped by place, and the
+domains that meet it are listed there. Where a sender names no host, the place is the domain's MX hosts as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tlsrpt.core.causes import CAUSES, Cause
+from tlsrpt.core.reasons import decode
+from tlsrpt.core.results import causes_under, result_type
+from tlsrpt.store.values import FailureRow
+
+PlaceKind = Literal["mx", "policy-host", "tlsa-record", "sts-record", "domain", "sender"]
+
+
+class Spot(Struct, frozen=True, kw_only=True):
+    """A place: its kind, what to call it, and the host to put into a command ("" when the sender named none)."""
+
+    kind: PlaceKind
+    name: str
+    host: str = ""
+
+
+def spot_of(row: FailureRow, cause: Cause | None) -> Spot:
+    """The place of a failure: where its cause sits if that is known, else where its result type points."""
+    registered = result_type(row.result_type)
+    kind: PlaceKind = cause.place if cause else registered.place if registered else "mx"
+    domain = row.policy_domain if row.policy_type == "sts" and row.policy_domain else row.report_domain
+    host = row.mx_host or (row.policy_domain if row.policy_type == "tlsa" else "")
+    if kind == "policy-host":
+        return Spot(kind=kind, name=f"mta-sts.{domain}", host=f"mta-sts.{domain}")
+    if kind == "sts-record":
+        return Spot(kind=kind, name=f"_mta-sts.{domain}")
+    if kind == "tlsa-record":
+        # Senders that file DANE under the recipient domain and name no host leave it open which MX it was (F-31).
+        return Spot(kind=kind, name=f"_25._tcp.{host}", host=host if host != row.report_domain else row.mx_host)
+    if kind == "domain":
+        return Spot(kind=kind, name=domain)
+    if kind == "sender":
+        return Spot(kind=kind, name=row.sender)
+    if not row.mx_host and row.receiving_ip:
+        return Spot(kind="mx", name=row.receiving_ip)
+    if not host:
+        return Spot(kind="mx", name=f"MX hosts of {domain}")
+    return Spot(kind="mx", name=host, host=host)
+
+
+def known_cause(row: FailureRow) -> Cause | None:
+    """The cause that the sender's own words name, where they name one that its policy type allows (F-39)."""
+    reason = decode(row.reason, row.result_type) if row.reason else None
+    if reason is None:
+        return None
+    registered = result_type(row.result_type)
+    usual = {cause.code for cause in causes_under(registered, row.policy_type)} if registered else set()
+    possible = [
+        CAUSES[code]
+        for code in reason.points_to
+        if not CAUSES[code].policy_types or row.policy_type in CAUSES[code].policy_types
+    ]
+    return next((cause for cause in possible if cause.code in usual), possible[0] if possible else None)

@@ -1,0 +1,313 @@
+"""Failures, grouped into the problems that an administrator would name, worst first.
+
+Pure over what the store returns. A problem is one result type at one place. Each carries the answer in the order in
+which it is needed: what, since when, does it hurt, whose side and why, the likeliest cause, the next step, the proof.
+What senders claim is told as reported; nothing here was seen live.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+from tlsrpt.core.causes import CAUSES, Cause, Party
+from tlsrpt.core.reasons import decode
+from tlsrpt.core.results import (
+    ConsequenceKind,
+    ResultType,
+    causes_under,
+    consequence,
+    fill,
+    result_type,
+)
+from tlsrpt.insight.places import PlaceKind, Spot, known_cause, spot_of
+from tlsrpt.store.values import FailureRow, SessionRow
+
+Confidence = Literal["high", "medium", "low"]
+State = Literal["open", "watch", "quiet", "unknown"]
+
+NOISE_SESSIONS = 3  # D-73: fewer failed sessions than this, or less than NOISE_SHARE of all, may be nobody's fault
+NOISE_SHARE = 0.01
+LATE = timedelta(days=3)  # reports come a day late, some later (F-51): until then "no longer seen" can't be told
+CLEAN_DAYS = 2  # reported days without the failure before it is called quiet
+STATES: tuple[State, ...] = ("open", "unknown", "watch", "quiet")
+CONSEQUENCES: tuple[ConsequenceKind, ...] = ("refused", "delayed", "delivered-clear", "delivered-unverified", "none")
+
+
+class Blame(Struct, frozen=True, kw_only=True):
+    """Whose side it is, how sure that is, and why."""
+
+    party: Party
+    confidence: Confidence
+    reasons: tuple[str, ...]
+
+
+class Likely(Struct, frozen=True, kw_only=True):
+    """The likeliest cause, and what makes it so."""
+
+    code: str
+    title: str
+    explanation: str
+    why: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One result type at one place, over a period."""
+
+    result_type: str
+    title: str
+    place: str
+    place_kind: PlaceKind
+    state: State
+    state_reason: str
+    domains: tuple[str, ...]
+    policy_types: tuple[str, ...]
+    senders: tuple[str, ...]  # that report it
+    others: tuple[str, ...]  # that report on the same domains in the same days, and do not see it
+    failed: int
+    total: int  # sessions of the senders that report it, to these domains, from first to last seen
+    first_seen: date
+    last_seen: date
+    days: int  # UTC days on which it was reported
+    reasons: tuple[str, ...]  # as the senders worded them, most sessions first
+    consequence: ConsequenceKind
+    consequence_text: str
+    side: Blame
+    cause: Likely
+    next_step: str
+    steps: tuple[str, ...]
+    verify: str
+    expected: str
+
+
+class _Group(Struct):
+    """The rows of one problem, while they are collected."""
+
+    spot: Spot
+    name: str
+    rows: list[FailureRow]
+    causes: Counter[str]
+
+
+class _Sessions:
+    """Sessions per (domain, sender), to be asked for a span of days."""
+
+    def __init__(self, rows: Iterable[SessionRow]) -> None:
+        self._rows: dict[str, list[SessionRow]] = defaultdict(list)
+        for row in rows:
+            self._rows[row.report_domain].append(row)
+
+    def of(self, domains: Iterable[str], first: date, last: date) -> list[SessionRow]:
+        return [row for domain in domains for row in self._rows.get(domain, ()) if first <= row.day <= last]
+
+
+def problems(failures: Iterable[FailureRow], sessions: Iterable[SessionRow], today: date) -> list[Problem]:
+    """Group failures into problems, worst first.
+
+    Args:
+        failures, sessions: what the store holds for the period; sessions of all senders to the domains that failed.
+        today: the UTC day to judge from: is it still open?
+    """
+    groups: dict[tuple[str, str], _Group] = {}
+    for row in failures:
+        cause = known_cause(row)
+        spot = spot_of(row, cause)
+        group = groups.setdefault(
+            (row.result_type, spot.name), _Group(spot=spot, name=row.result_type, rows=[], causes=Counter())
+        )
+        group.rows.append(row)
+        if cause:
+            group.causes[cause.code] += row.failed
+    known = _Sessions(sessions)
+    return sorted((_problem(group, known, today) for group in groups.values()), key=_rank)
+
+
+def _rank(problem: Problem) -> tuple[int, int, int, str, str]:
+    return (
+        STATES.index(problem.state),
+        CONSEQUENCES.index(problem.consequence),
+        -problem.failed,
+        problem.place,
+        problem.result_type,
+    )
+
+
+def _problem(group: _Group, known: _Sessions, today: date) -> Problem:
+    rows = group.rows
+    registered = result_type(group.name)
+    first, last = min(row.day for row in rows), max(row.day for row in rows)
+    domains = _by_weight((row.report_domain, row.failed) for row in rows)
+    senders = _by_weight((row.sender, row.failed) for row in rows)
+    around = known.of(domains, first, last)
+    failed = sum(row.failed for row in rows)
+    total = max(failed, sum(row.successful + row.failed for row in around if row.sender in senders))
+    others = _by_weight((row.sender, row.successful) for row in around if row.sender not in senders and row.successful)
+    cause, why = _likely(group, registered, others)
+    kind, text = _consequence(group, cause)
+    state, state_reason = _state(group, cause, known, total, today)
+    step_values = _values(group)
+    steps = tuple(fill(step, step_values) for step in cause.steps) if cause else ()
+    proof = (cause.verify if cause else None) or (registered.verify if registered else None)
+    return Problem(
+        result_type=group.name,
+        title=registered.title if registered else f"{group.name or 'no result type'}: not a registered result type",
+        place=group.spot.name,
+        place_kind=group.spot.kind,
+        state=state,
+        state_reason=state_reason,
+        domains=domains,
+        policy_types=_by_weight((row.policy_type, row.failed) for row in rows),
+        senders=senders,
+        others=others,
+        failed=failed,
+        total=total,
+        first_seen=first,
+        last_seen=last,
+        days=len({row.day for row in rows}),
+        reasons=_by_weight((row.reason, row.failed) for row in rows if row.reason),
+        consequence=kind,
+        consequence_text=text,
+        side=_side(group, registered, cause, senders, others, around),
+        cause=Likely(
+            code=cause.code if cause else "unknown",
+            title=cause.title if cause else "not known",
+            explanation=fill(cause.explanation, step_values) if cause else "",
+            why=why,
+        ),
+        next_step=steps[0] if steps else "Ask the sender what this result type means.",
+        steps=steps,
+        verify=fill(proof.command, step_values) if proof else "",
+        expected=fill(proof.expected, step_values) if proof else "",
+    )
+
+
+def _by_weight(pairs: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+    weights: Counter[str] = Counter()
+    for name, weight in pairs:
+        weights[name] += weight
+    return tuple(sorted(weights, key=lambda name: (-weights[name], name)))
+
+
+def _values(group: _Group) -> dict[str, str | None]:
+    heaviest = max(group.rows, key=lambda row: row.failed)
+    domain = heaviest.policy_domain if heaviest.policy_type == "sts" else heaviest.report_domain
+    return {
+        "mx": group.spot.host if group.spot.kind != "policy-host" else heaviest.mx_host,
+        "ip": next((row.receiving_ip for row in group.rows if row.receiving_ip), None),
+        "domain": domain or heaviest.report_domain,
+    }
+
+
+def _likely(group: _Group, registered: ResultType | None, others: Sequence[str]) -> tuple[Cause | None, str]:
+    """The likeliest cause: what the senders' words say, else what the pattern says, else the usual one."""
+    if group.causes:
+        code, _ = group.causes.most_common(1)[0]
+        text = next(row.reason for row in group.rows if (known := known_cause(row)) and known.code == code)
+        reason = decode(text, group.name)
+        return CAUSES[code], f'The reason code "{text[:80]}" says so: {reason.meaning if reason else ""}'.rstrip(": ")
+    if registered is None:
+        return None, "The result type is not a registered one."
+    policy_type = max(group.rows, key=lambda row: row.failed).policy_type
+    possible = causes_under(registered, policy_type) or registered.causes
+    pattern = _by_pattern(group, others)
+    for cause in possible:
+        if cause.code in pattern:
+            return cause, pattern[cause.code]
+    return possible[0], "The usual one for this result type; the reports name no reason."
+
+
+def _by_pattern(group: _Group, others: Sequence[str]) -> dict[str, str]:
+    """What the pattern of who sees it, and where, speaks for."""
+    hints: dict[str, str] = {}
+    senders = {row.sender for row in group.rows}
+    if len(senders) == 1 and others:
+        only = next(iter(senders))
+        alone = f"Only {only} reports it, {_names(others)} did not in the same days."
+        hints["sender-trust-store"] = f"{alone} The chain may be one that this sender alone does not trust."
+        hints["policy-host-blocks"] = f"{alone} A filter before the web server may turn this sender away."
+    addresses = {row.receiving_ip for row in group.rows if row.receiving_ip}
+    if addresses and all(":" in address for address in addresses):
+        for code in ("one-node-old-certificate", "starttls-off-on-one-host"):
+            hints[code] = "All failures were at IPv6 addresses: the IPv6 side may be served by another machine."
+    return hints
+
+
+def _consequence(group: _Group, cause: Cause | None) -> tuple[ConsequenceKind, str]:
+    """The worst that happens to mail, over the policies and modes under which it was reported."""
+    found = [
+        consequence(group.name, policy_type, mode or None, cause)  # type: ignore[arg-type]
+        for policy_type, mode in {(row.policy_type, row.policy_mode) for row in group.rows}
+    ]
+    worst = min(found, key=lambda each: (CONSEQUENCES.index(each.kind), each.text))
+    return worst.kind, worst.text
+
+
+def _side(
+    group: _Group,
+    registered: ResultType | None,
+    cause: Cause | None,
+    senders: Sequence[str],
+    others: Sequence[str],
+    around: Sequence[SessionRow],
+) -> Blame:
+    party: Party = cause.party if cause else registered.side.party if registered else "unknown"
+    reasons = [registered.side.reason] if registered else []
+    if party == "sender":
+        return Blame(party=party, confidence="medium" if others else "low", reasons=tuple(reasons) or _alone(senders))
+    if len(senders) > 1:
+        reasons.append(f"{len(senders)} senders report it independently: {_names(senders)}.")
+        confidence: Confidence = "high"
+    elif others:
+        fine = sum(row.successful for row in around if row.sender in others)
+        reasons.append(
+            f"Only {senders[0]} reports it; {_names(others)} had {fine:,} good sessions to the same domains "
+            "in the same days, so it may also be on that sender's side."
+        )
+        confidence = "medium" if group.causes else "low"
+    else:
+        reasons.append(f"No other sender reported on these domains in the same days, so only {senders[0]} speaks.")
+        confidence = "medium"
+    return Blame(party=party, confidence=confidence, reasons=tuple(reasons))
+
+
+def _alone(senders: Sequence[str]) -> tuple[str, ...]:
+    return (f"Reported by {_names(senders)}.",)
+
+
+def _state(group: _Group, cause: Cause | None, known: _Sessions, total: int, today: date) -> tuple[State, str]:
+    senders = {row.sender for row in group.rows}
+    last = max(row.day for row in group.rows)
+    later = {
+        row.day
+        for row in known.of({row.report_domain for row in group.rows}, last + timedelta(days=1), today)
+        if row.sender in senders
+    }
+    if len(later) >= CLEAN_DAYS:
+        return "quiet", f"The senders that saw it reported {len(later)} later days without it, up to {max(later)}."
+    if _is_noise(group, cause, total):
+        return "watch", "One sender, one day, few sessions: such failures often pass by themselves. Wait for the next."
+    if not later and today - last > LATE:
+        return "unknown", f"No later report from the senders that saw it: nobody can tell since {last}."
+    return "open", f"Reported until {last}; reports come a day late or more."
+
+
+def _is_noise(group: _Group, cause: Cause | None, total: int) -> bool:
+    """D-73: one sender, one day, few sessions or a small share, and a kind of failure that often passes."""
+    if len({(row.sender, row.day) for row in group.rows}) > 1:
+        return False
+    passing = cause.passing if group.causes and cause else group.name in PASSING
+    failed = sum(row.failed for row in group.rows)
+    return passing and (failed < NOISE_SESSIONS or failed < NOISE_SHARE * total)
+
+
+PASSING = {"sts-policy-fetch-error", "validation-failure", "starttls-not-supported"}
+
+
+def _names(names: Sequence[str]) -> str:
+    """Up to three names, the rest counted."""
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
