@@ -11,8 +11,10 @@ import shutil
 
 import pytest
 
-# Servers live in sbin, which is not on everybody's PATH.
-SERVER_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+# Servers live in sbin, which is not on everybody's PATH; the parts of Dovecot have a folder of their own.
+SERVER_PATH = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/dovecot"]
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

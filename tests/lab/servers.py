@@ -6,6 +6,7 @@ waited for by the line that says so, with a limit, and never by a pause. Ports a
 
 from __future__ import annotations
 
+import imaplib
 import os
 import queue
 import re
@@ -178,7 +179,7 @@ DOVECOT = """\
 base_dir = {folder}/run
 state_dir = {folder}/run
 log_path = /dev/stdout
-protocols = lmtp
+protocols = imap lmtp
 listen = 127.0.0.1
 ssl = no
 mail_location = maildir:{folder}/mail/%n
@@ -194,42 +195,53 @@ userdb {{
   driver = static
   args = uid=mail gid=mail home={folder}/mail/%n allow_all_users=yes
 }}
-service lmtp {{
-  inet_listener lmtp {{
-    address = 127.0.0.1
-    port = {port}
+service imap-login {{
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = 0
   }}
 }}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp_port}
+  }}
+}}
+disable_plaintext_auth = no
 """
 
 
 class Dovecot:
-    """One running Dovecot that takes mail by LMTP into Maildirs."""
+    """One running Dovecot that takes mail by LMTP into Maildirs, and shows it by IMAP."""
 
-    def __init__(self, conf: Path, mail: Path, port: int) -> None:
-        self.conf, self.mail, self.port = conf, mail, port
+    def __init__(self, mail: Path, lmtp_port: int, imap_port: int) -> None:
+        self.mail, self.lmtp_port, self.imap_port = mail, lmtp_port, imap_port
 
     def deliver(self, message: bytes, user: str) -> None:
         """Deliver by LMTP; the message lies in the user's Maildir once this returns."""
-        with smtplib.LMTP("127.0.0.1", self.port, timeout=PATIENCE_S) as lmtp:
+        with smtplib.LMTP("127.0.0.1", self.lmtp_port, timeout=PATIENCE_S) as lmtp:
             lmtp.sendmail("tls-reports@sender.example", [user], message)
 
-    def mark_seen(self, user: str) -> None:
-        """What a mail reader does: Dovecot moves the messages from new to cur and marks them."""
-        run("doveadm", "-c", self.conf, "flags", "add", "-u", user, "\\Seen", "mailbox", "INBOX", "ALL")
+    def look_at_inbox(self, user: str) -> None:
+        """What a mail reader does: Dovecot moves the messages from new to cur and marks them as seen."""
+        with imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=PATIENCE_S) as imap:
+            imap.login(user, "any")
+            imap.select("INBOX")
+            imap.store("1:*", "+FLAGS", "\\Seen")
 
 
 @contextmanager
 def dovecot(folder: Path) -> Iterator[Dovecot]:
-    """A Dovecot that delivers by LMTP into FOLDER/mail/USER, for any user."""
-    mail, port, conf = folder / "mail", free_port(), folder / "dovecot.conf"
+    """A Dovecot that delivers by LMTP into FOLDER/mail/USER, for any user with any password."""
+    mail, conf, lmtp_port, imap_port = folder / "mail", folder / "dovecot.conf", free_port(), free_port()
     mail.mkdir(parents=True)
     shutil.chown(mail, "mail", "mail")
-    conf.write_text(DOVECOT.format(folder=folder, port=port))
+    conf.write_text(DOVECOT.format(folder=folder, lmtp_port=lmtp_port, imap_port=imap_port))
     process, log = start(["dovecot", "-F", "-c", str(conf)])
     try:
         log.wait_for("starting up")
-        yield Dovecot(conf, mail, port)
+        yield Dovecot(mail, lmtp_port, imap_port)
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
@@ -245,7 +257,7 @@ def tlsrpt_as_nobody(folder: Path) -> Path:
     if _nobody_can_run([str(mine), "--version"]):
         return mine
     library = folder / "lib"
-    shutil.copytree(REPOSITORY / "src/tlsrpt", library / "tlsrpt", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / "src/tlsrpt", library / "tlsrpt")
     for needed in _with_needs("tlsrpt"):
         _copy(needed, library)
     major, minor = sys.version_info[:2]
@@ -305,8 +317,10 @@ def _with_needs(name: str) -> list[Distribution]:
 
 def _copy(source: Distribution, library: Path) -> None:
     for file in source.files or []:
-        if ".." in file.parts or "__pycache__" in file.parts:  # scripts, which lie outside the library
+        there = Path(os.fspath(source.locate_file(file)))
+        if ".." in file.parts or not there.is_file():  # scripts lie outside the library; compiled files may be missing
             continue
         target = library / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(os.fspath(source.locate_file(file)), target)
+        # With times, and with the compiled files: nobody may not write any, and to compile anew takes seconds a run.
+        shutil.copy2(there, target)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.servers import dovecot
 
-pytestmark = pytest.mark.lab("dovecot", "doveadm")
+pytestmark = pytest.mark.lab("dovecot", "imap", "lmtp")
 
 SAMPLES = Path(__file__).parents[1] / "data/reports"
 
@@ -32,14 +32,14 @@ def test_a_maildir_of_dovecot_is_read_new_and_cur(lab: Path) -> None:
     with dovecot(lab / "dovecot") as server:
         maildir, store = server.mail / "reports", lab / "tlsrpt.db"
         server.deliver((SAMPLES / "google-sts-success.eml").read_bytes(), "reports")
-        server.mark_seen("reports")
+        server.look_at_inbox("reports")
         server.deliver((SAMPLES / "microsoft-late-24-days.eml").read_bytes(), "reports")
         assert [len(list((maildir / name).iterdir())) for name in ("cur", "new")] == [1, 1]
 
         first = ingest(maildir, store)
         assert (first["new"], first["known"]) == (2, 0)
 
-        server.mark_seen("reports")
+        server.look_at_inbox("reports")
         again = ingest(maildir, store)
         assert (again["new"], again["known"]) == (0, 2)
         assert first["quarantined"] == again["quarantined"] == 0
