@@ -8,7 +8,7 @@ tlsrpt=$1 folder=$2
 rm -rf "$folder"
 mkdir -p "$folder"
 TLSRPT_STORE=$folder/tlsrpt.db
-TLSRPT_TODAY=2026-03-31 # the fleet's last day, so that the output is the same whenever this runs
+TLSRPT_TODAY=2026-06-30 # the last day of the fleet: the output is the same whenever this runs, and the samples are older
 export TLSRPT_STORE TLSRPT_TODAY
 
 show() {
@@ -16,7 +16,7 @@ show() {
     "$tlsrpt" "$@"
 }
 
-show sample fleet "$folder/mail"
+show sample fleet --until "$TLSRPT_TODAY" "$folder/mail"
 show ingest "$folder/mail"
 show summary --since 90d
 show failures --since 90d
