@@ -30,7 +30,7 @@ _PACKED_NAME = re.compile(r"\.(json|gz|zip|tgz|tar)\Z", re.IGNORECASE)
 _XML_NAME = re.compile(r"\.xml(\.gz|\.zip)?\Z", re.IGNORECASE)
 _HEADER_NAME = rb"[A-Za-z0-9][!-9;-~]*"
 _BLANK = re.compile(rb"[\r\n]*\n")
-_FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:From [^\n]*\n)?" + _HEADER_NAME + rb"[ \t]*:")
+_FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+" + _HEADER_NAME + rb"[ \t]*:")
 _MAIL_HEADER = re.compile(
     rb"^(?:from|to|subject|date|received|return-path|delivered-to|message-id|mime-version|content-type"
     rb"|tls-report-domain|dkim-signature|authentication-results)[ \t]*:",
@@ -79,9 +79,10 @@ class Message(Struct, frozen=True, kw_only=True):
 
 def is_message(data: bytes) -> bool:
     """Whether a document begins like a mail message: header lines, some of them of mail; an mbox does not."""
-    if data.startswith(b"From ") or not _FIRST_LINE.match(data):
+    head = data[:_HEAD_BYTES]
+    if not _FIRST_LINE.match(head):
         return False
-    head = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf\r\n").replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    head = head.lstrip(b"\xef\xbb\xbf\r\n").replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     return _MAIL_HEADER.search(head) is not None
 
 
@@ -359,13 +360,20 @@ def _headers(fields: mime.Fields) -> Headers:
 
 
 def _encoding(fields: mime.Fields) -> str:
-    words = fields.get(b"content-transfer-encoding", b"").replace(b";", b" ").split(None, 1)
+    raw = fields.get(b"content-transfer-encoding")
+    if raw is None:
+        return ""
+    words = raw.replace(b";", b" ").split(None, 1)
     return words[0].decode("latin-1").lower() if words else ""
 
 
 def _file_name(disposition: bytes | None, content_type: bytes | None) -> str | None:
-    name = mime.parameter_text(mime.parameters(disposition), "filename")
-    return mime.parameter_text(mime.parameters(content_type), "name") if name is None else name
+    name = None
+    if disposition is not None:
+        name = mime.parameter_text(mime.parameters(disposition), "filename")
+    if name is None and content_type is not None and b"name" in content_type.lower():
+        name = mime.parameter_text(mime.parameters(content_type), "name")
+    return name
 
 
 def _draft(raw: bytes, encoding: str, media_type: str, file_name: str | None, mail: _Mail) -> _Draft:
@@ -389,6 +397,8 @@ _OFFICE_NAME = re.compile(r"\.(docx|xlsx|pptx|docm|xlsm|odt|ods|odp|epub|jar|apk
 
 
 def _label(media_type: str, file_name: str | None) -> Label:
+    if media_type in REPORT_MEDIA_TYPES:
+        return "gzip" if media_type.endswith("gzip") else "json"
     for text in media_type, (file_name or "").lower():
         if "gzip" in text or text.endswith((".gz", ".tgz")):
             return "gzip"
