@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, distinct, func, select
 from tlsrpt.store.answers import By, Failed, Sessions, Summary, SummaryRow, Totals
 from tlsrpt.store.counting import EVERY_DOMAIN
 from tlsrpt.store.days import from_day, to_day
+from tlsrpt.store.rows import storable
 from tlsrpt.store.schema import domain as domain_table
 from tlsrpt.store.schema import failure_kind, failure_tally, tally
 from tlsrpt.store.sqlite import Store
@@ -75,7 +76,7 @@ def sessions_in_all(domain: str | None, days: Days) -> Query:
         func.count(distinct(t.sender)).label("senders"),
         func.min(t.day).label("first_day"),
         func.max(t.day).label("last_day"),
-    ).where(t.domain == (EVERY_DOMAIN if domain is None else domain), t.day.between(*days))
+    ).where(t.domain == (EVERY_DOMAIN if domain is None else storable(domain)), t.day.between(*days))
 
 
 def sessions_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
@@ -171,7 +172,7 @@ def rows_of(
     """Which rows of a tally a question is about: one domain's, or each domain's, or those of all together."""
     wanted: list[ColumnElement[bool]] = [table.c.day.between(*days)]
     if domain is not None:
-        return table, [table.c.domain == domain, *wanted]
+        return table, [table.c.domain == storable(domain), *wanted]
     if not each_domain:
         return table, [table.c.domain == EVERY_DOMAIN, *wanted]
     walk = domain_table.join(table, table.c.domain == domain_table.c.report_domain)

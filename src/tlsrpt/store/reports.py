@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, exists, or_, select
 
 from tlsrpt.core.errors import StoreError
 from tlsrpt.core.findings import Finding
@@ -15,12 +15,14 @@ from tlsrpt.core.report import DateRange, FailureDetail, Policy, PolicyResult, R
 from tlsrpt.store import schema
 from tlsrpt.store.answers import QuarantineEntry, QuarantineState, ReportLine, ReportPage, Sighting, StoredReport
 from tlsrpt.store.days import from_day, from_seconds, to_day
-from tlsrpt.store.rows import unpack
+from tlsrpt.store.rows import storable, unpack
 from tlsrpt.store.sqlite import Store
 from tlsrpt.store.values import MailHeaders
 
 if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]
+
+_LONGEST_PATTERN = 1_000  # SQLite gives up beyond 50,000 bytes
 
 _report, _document, _quarantine = schema.report.c, schema.document.c, schema.quarantine.c
 
@@ -48,14 +50,14 @@ def list_reports(
         text: a part of the report-id, the organisation's name or the contact, whatever the case.
         after: `next` of the page before.
     Raises:
-        StoreError: `after` is no such text.
+        StoreError: `after` is no such text, or `text` is too long to look for.
     """
     wanted: list[ColumnElement[bool]] = [_report.pruned == 0]
     day, number = (_report.day, _report.id) if domain is None else (schema.filed.c.day, schema.filed.c.report_id)
     if domain is not None:
-        wanted.append(schema.filed.c.domain == domain)
+        wanted.append(schema.filed.c.domain == storable(domain))
     if sender is not None:
-        wanted.append(_report.sender == sender)
+        wanted.append(_report.sender == storable(sender))
     if since is not None:
         wanted.append(day >= to_day(since))
     if until is not None:
@@ -90,7 +92,7 @@ def report_by_id(store: Store, id_: int) -> StoredReport:
         StoreError: there is none of this id, or its facts were pruned.
     """
     with store.reading() as db:
-        row = db.execute(_report_and_document(id_)).one_or_none()
+        row = db.execute(_report_and_document(_id(id_))).one_or_none()
         if row is None:
             raise StoreError(f"no report {id_}", where=str(store.path), fix="see `tlsrpt reports`")
         if row.pruned:
@@ -151,7 +153,7 @@ def raw_of_report(store: Store, id_: int) -> bytes:
     Raises: StoreError where there is no such report, or its bytes were pruned.
     """
     query = select(_document.packing, _document.raw).join(schema.report, _report.document_id == _document.id)
-    return _raw(store, query.where(_report.id == id_), f"report {id_}", "see `tlsrpt reports`")
+    return _raw(store, query.where(_report.id == _id(id_)), f"report {id_}", "see `tlsrpt reports`")
 
 
 def raw_of_quarantine(store: Store, id_: int) -> bytes:
@@ -160,7 +162,9 @@ def raw_of_quarantine(store: Store, id_: int) -> bytes:
     Raises: StoreError where there is no such entry, or its bytes were pruned.
     """
     query = select(_document.packing, _document.raw).join(schema.quarantine, _quarantine.document_id == _document.id)
-    return _raw(store, query.where(_quarantine.id == id_), f"quarantine entry {id_}", "see `tlsrpt quarantine list`")
+    return _raw(
+        store, query.where(_quarantine.id == _id(id_)), f"quarantine entry {id_}", "see `tlsrpt quarantine list`"
+    )
 
 
 def list_quarantine(
@@ -183,7 +187,7 @@ def quarantine_by_id(store: Store, id_: int) -> QuarantineEntry:
     Raises: StoreError where there is none.
     """
     with store.reading() as db:
-        row = db.execute(_quarantine_entries().where(_quarantine.id == id_)).one_or_none()
+        row = db.execute(_quarantine_entries().where(_quarantine.id == _id(id_))).one_or_none()
     if row is None:
         raise StoreError(f"no quarantine entry {id_}", where=str(store.path), fix="see `tlsrpt quarantine list`")
     return _quarantine_entry(row)
@@ -248,13 +252,15 @@ def _is_in_conflict() -> ColumnElement[bool]:
 
 
 def _contains(text: str) -> ColumnElement[bool]:
+    if len(text) > _LONGEST_PATTERN:
+        raise StoreError(f"text to look for: more than {_LONGEST_PATTERN:,} characters", fix="name a part of it")
     columns = (_report.report_id, _report.organization_name, _report.contact_info)
-    return or_(*(func.lower(column).contains(text.lower(), autoescape=True) for column in columns))
+    return or_(*(column.icontains(storable(text), autoescape=True) for column in columns))
 
 
 def _read_cursor(after: str) -> tuple[int, int]:
     day, hyphen, number = after.partition("-")
-    if not (hyphen and day.isdecimal() and number.isdecimal() and len(after) < 30):
+    if not (hyphen and day.isdecimal() and number.isdecimal() and len(day) < 10 and len(number) < 19):
         raise StoreError(f"no place in the list: {after[:40]!r}", fix="take `next` of the page before")
     return int(day), int(number)
 
@@ -325,6 +331,11 @@ def _rebuild(row: Any, policies: Sequence[Any], failures: Sequence[Any]) -> Repo
             for policy in policies
         ),
     )
+
+
+def _id(id_: int) -> int:
+    """An id as somebody typed it; what no column holds names nothing."""
+    return id_ if 0 < id_ < 2**63 else 0
 
 
 def _texts(array: str | None) -> tuple[str, ...] | None:

@@ -87,7 +87,7 @@ def release_entry(db: sqlite3.Connection, quarantine_id: int, prepared: Prepared
     row = db.execute(
         "SELECT document.id, document.sha256 FROM quarantine JOIN document ON document.id = quarantine.document_id"
         " WHERE quarantine.id = ?",
-        (quarantine_id,),
+        (min(quarantine_id, 2**63 - 1),),
     ).fetchone()
     if row is None:
         raise StoreError(f"no quarantine entry {quarantine_id}", fix="see `tlsrpt quarantine list`")
