@@ -42,7 +42,7 @@ def draw_problem(problem: Problem, number: int | None = None, *, dated: bool = T
         draw.paragraph(f"{when}. {problem.state_reason}", indent, f"{indent}{problem.state}: ", colour)
     draw.paragraph(f"{_size(problem)}", indent)
     field("Domains", names([display_domain(name) for name in problem.domains]), indent)
-    field("Mail", f"{CONSEQUENCE[problem.consequence]}. {problem.consequence_text}", indent)
+    field("Effect", f"{CONSEQUENCE[problem.consequence]}. {problem.consequence_text}", indent)
     side = problem.side
     field("Whose side", f"{PARTY[side.party]} ({side.confidence} confidence). {' '.join(side.reasons)}", indent)
     field("Likely cause", f"{problem.cause.title}. {problem.cause.why}", indent)
@@ -57,10 +57,13 @@ def draw_problem(problem: Problem, number: int | None = None, *, dated: bool = T
 def _size(problem: Problem) -> str:
     who = names(problem.senders)
     share = draw.percent(problem.failed, problem.total)
-    return (
-        f"{problem.result_type or 'no result type'}: {draw.plural(problem.failed, 'failed session')} "
-        f"of {problem.total:,} ({share}), reported by {who}."
+    types = names([name or "no result type" for name in problem.result_types])
+    size = (
+        f"{draw.plural(problem.failed, 'failed session')} of {problem.total:,} ({share}), reported by {who} as {types}."
     )
+    if not problem.joined:
+        return size
+    return f"{size} {problem.joined:,} of them name no host or no definite fault; domain and days put them here."
 
 
 def command(text: str, indent: str) -> None:
@@ -85,6 +88,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
     """The promised JSON of one problem (docs/json.md)."""
     return {
         "result_type": problem.result_type or None,
+        "result_types": [name or None for name in problem.result_types],
         "title": problem.title,
         "place": problem.place,
         "place_kind": problem.place_kind,
@@ -95,7 +99,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         "first_seen": problem.first_seen,
         "last_seen": problem.last_seen,
         "days": problem.days,
-        "sessions": {"failed": problem.failed, "total": problem.total},
+        "sessions": {"failed": problem.failed, "total": problem.total, "joined": problem.joined},
         "share": problem.failed / problem.total if problem.total else None,
         "senders": problem.senders,
         "other_senders": problem.others,

@@ -461,7 +461,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "tlsa-no-match",
         "no matching dane tlsa records | dane & no match | dane & mismatch | tlsa & mismatch | tlsa & not match | "
         "tlsa & no match | no matching tlsa | no tlsa & match | dane verification failed | dane validation failed | "
-        "dane authentication failed | no matching certificates & tlsa",
+        "dane authentication failed | no matching certificates | no tlsa record matches",
     ),
     ("", "tlsa-unusable", "tlsa & unusable | tlsa & not usable | unusable tlsa | tlsa & invalid | tlsa & malformed"),
     ("", "tlsa-missing", "dane required | dane is required | no tlsa | tlsa & missing | tlsa & not found"),
@@ -560,7 +560,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "starttls-not-offered",
         "starttls & not supported | starttls & not offered | no starttls | starttls & unavailable | "
         "starttls & not advertised | tls is required but was not offered | does not support starttls | "
-        "starttls not available | tls not offered | tls not supported",
+        "starttls not available | tls not offered | tls not supported | support starttls",
     ),
     # The handshake
     (

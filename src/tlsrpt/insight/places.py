@@ -10,9 +10,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tlsrpt.core.causes import CAUSES, Cause
-from tlsrpt.core.reasons import decode
-from tlsrpt.core.results import causes_under, result_type
+from tlsrpt.core.causes import Cause
+from tlsrpt.core.results import result_type
 from tlsrpt.store.values import FailureRow
 
 PlaceKind = Literal["mx", "policy-host", "tlsa-record", "sts-record", "domain", "sender"]
@@ -24,6 +23,7 @@ class Spot(Struct, frozen=True, kw_only=True):
     kind: PlaceKind
     name: str
     host: str = ""
+    named: bool = True  # False: the sender named no host, so it is one of the domain's MX hosts
 
 
 def spot_of(row: FailureRow, cause: Cause | None) -> Spot:
@@ -46,20 +46,5 @@ def spot_of(row: FailureRow, cause: Cause | None) -> Spot:
     if not row.mx_host and row.receiving_ip:
         return Spot(kind="mx", name=row.receiving_ip)
     if not host:
-        return Spot(kind="mx", name=f"MX hosts of {domain}")
+        return Spot(kind="mx", name=f"MX hosts of {domain}", named=False)
     return Spot(kind="mx", name=host, host=host)
-
-
-def known_cause(row: FailureRow) -> Cause | None:
-    """The cause that the sender's own words name, where they name one that its policy type allows (F-39)."""
-    reason = decode(row.reason, row.result_type) if row.reason else None
-    if reason is None:
-        return None
-    registered = result_type(row.result_type)
-    usual = {cause.code for cause in causes_under(registered, row.policy_type)} if registered else set()
-    possible = [
-        CAUSES[code]
-        for code in reason.points_to
-        if not CAUSES[code].policy_types or row.policy_type in CAUSES[code].policy_types
-    ]
-    return next((cause for cause in possible if cause.code in usual), possible[0] if possible else None)

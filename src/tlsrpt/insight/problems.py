@@ -1,6 +1,6 @@
 """Failures, grouped into the problems that an administrator would name, worst first.
 
-Pure over what the store returns. A problem is one result type at one place. Each carries the answer in the order in
+Pure over what the store returns. A problem is one fault at one place. Each carries the answer in the order in
 which it is needed: what, since when, does it hurt, whose side and why, the likeliest cause, the next step, the proof.
 What senders claim is told as reported; nothing here was seen live.
 """
@@ -14,8 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tlsrpt.core.causes import CAUSES, Cause, Party
-from tlsrpt.core.reasons import decode
+from tlsrpt.core.causes import Cause, Party
 from tlsrpt.core.results import (
     ConsequenceKind,
     ResultType,
@@ -24,7 +23,8 @@ from tlsrpt.core.results import (
     fill,
     result_type,
 )
-from tlsrpt.insight.places import PlaceKind, Spot, known_cause, spot_of
+from tlsrpt.insight.grouping import Group, group_failures, reason_of
+from tlsrpt.insight.places import PlaceKind
 from tlsrpt.store.values import FailureRow, SessionRow
 
 Confidence = Literal["high", "medium", "low"]
@@ -32,6 +32,7 @@ State = Literal["open", "watch", "quiet", "unknown"]
 
 NOISE_SESSIONS = 3  # D-73: fewer failed sessions than this, or less than NOISE_SHARE of all, may be nobody's fault
 NOISE_SHARE = 0.01
+RARE_SHARE = 0.05  # on one day: a fault of the set-up would have met more of the sessions
 LATE = timedelta(days=3)  # reports come a day late, some later (F-51): until then "no longer seen" can't be told
 CLEAN_DAYS = 2  # reported days without the failure before it is called quiet
 STATES: tuple[State, ...] = ("open", "unknown", "watch", "quiet")
@@ -56,9 +57,10 @@ class Likely(Struct, frozen=True, kw_only=True):
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """One result type at one place, over a period."""
+    """One fault at one place, over a period."""
 
-    result_type: str
+    result_type: str  # that names the fault
+    result_types: tuple[str, ...]  # under which senders report it, most sessions first
     title: str
     place: str
     place_kind: PlaceKind
@@ -70,6 +72,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     others: tuple[str, ...]  # that report on the same domains in the same days, and do not see it
     failed: int
     total: int  # sessions of the senders that report it, to these domains, from first to last seen
+    joined: int  # of the failed: those whose report names no host or no definite fault, told by domain and days
     first_seen: date
     last_seen: date
     days: int  # UTC days on which it was reported
@@ -82,15 +85,6 @@ class Problem(Struct, frozen=True, kw_only=True):
     steps: tuple[str, ...]
     verify: str
     expected: str
-
-
-class _Group(Struct):
-    """The rows of one problem, while they are collected."""
-
-    spot: Spot
-    name: str
-    rows: list[FailureRow]
-    causes: Counter[str]
 
 
 class _Sessions:
@@ -112,18 +106,8 @@ def problems(failures: Iterable[FailureRow], sessions: Iterable[SessionRow], tod
         failures, sessions: what the store holds for the period; sessions of all senders to the domains that failed.
         today: the UTC day to judge from: is it still open?
     """
-    groups: dict[tuple[str, str], _Group] = {}
-    for row in failures:
-        cause = known_cause(row)
-        spot = spot_of(row, cause)
-        group = groups.setdefault(
-            (row.result_type, spot.name), _Group(spot=spot, name=row.result_type, rows=[], causes=Counter())
-        )
-        group.rows.append(row)
-        if cause:
-            group.causes[cause.code] += row.failed
     known = _Sessions(sessions)
-    return sorted((_problem(group, known, today) for group in groups.values()), key=_rank)
+    return sorted((_problem(group, known, today) for group in group_failures(failures)), key=_rank)
 
 
 def _rank(problem: Problem) -> tuple[int, int, int, str, str]:
@@ -136,9 +120,10 @@ def _rank(problem: Problem) -> tuple[int, int, int, str, str]:
     )
 
 
-def _problem(group: _Group, known: _Sessions, today: date) -> Problem:
-    rows = group.rows
-    registered = result_type(group.name)
+def _problem(group: Group, known: _Sessions, today: date) -> Problem:
+    rows = group.all_rows
+    types = _by_weight((row.result_type, row.failed) for row in group.rows)
+    registered = result_type(group.fault) or result_type(types[0])
     first, last = min(row.day for row in rows), max(row.day for row in rows)
     domains = _by_weight((row.report_domain, row.failed) for row in rows)
     senders = _by_weight((row.sender, row.failed) for row in rows)
@@ -146,15 +131,16 @@ def _problem(group: _Group, known: _Sessions, today: date) -> Problem:
     failed = sum(row.failed for row in rows)
     total = max(failed, sum(row.successful + row.failed for row in around if row.sender in senders))
     others = _by_weight((row.sender, row.successful) for row in around if row.sender not in senders and row.successful)
-    cause, why = _likely(group, registered, others)
+    cause, why = _likely(group, registered, others, total)
     kind, text = _consequence(group, cause)
     state, state_reason = _state(group, cause, known, total, today)
-    step_values = _values(group)
-    steps = tuple(fill(step, step_values) for step in cause.steps) if cause else ()
+    values = _values(group)
+    steps = tuple(fill(step, values) for step in cause.steps) if cause else ()
     proof = (cause.verify if cause else None) or (registered.verify if registered else None)
     return Problem(
-        result_type=group.name,
-        title=registered.title if registered else f"{group.name or 'no result type'}: not a registered result type",
+        result_type=registered.name if registered else types[0],
+        result_types=_by_weight((row.result_type, row.failed) for row in rows),
+        title=_title(group, registered),
         place=group.spot.name,
         place_kind=group.spot.kind,
         state=state,
@@ -165,6 +151,7 @@ def _problem(group: _Group, known: _Sessions, today: date) -> Problem:
         others=others,
         failed=failed,
         total=total,
+        joined=sum(row.failed for row in group.joined),
         first_seen=first,
         last_seen=last,
         days=len({row.day for row in rows}),
@@ -175,14 +162,23 @@ def _problem(group: _Group, known: _Sessions, today: date) -> Problem:
         cause=Likely(
             code=cause.code if cause else "unknown",
             title=cause.title if cause else "not known",
-            explanation=fill(cause.explanation, step_values) if cause else "",
+            explanation=fill(cause.explanation, values) if cause else "",
             why=why,
         ),
         next_step=steps[0] if steps else "Ask the sender what this result type means.",
         steps=steps,
-        verify=fill(proof.command, step_values) if proof else "",
-        expected=fill(proof.expected, step_values) if proof else "",
+        verify=fill(proof.command, values) if proof else "",
+        expected=fill(proof.expected, values) if proof else "",
     )
+
+
+def _title(group: Group, registered: ResultType | None) -> str:
+    """The fault in plain words: the cause where a sender says it and the type's name is only a collective one."""
+    if group.cause and group.fault in ("validation-failure", "tlsa"):
+        return group.cause.title
+    if registered is None:
+        return f"{group.fault or 'no result type'}: not a registered result type"
+    return registered.title
 
 
 def _by_weight(pairs: Iterable[tuple[str, int]]) -> tuple[str, ...]:
@@ -192,8 +188,8 @@ def _by_weight(pairs: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(sorted(weights, key=lambda name: (-weights[name], name)))
 
 
-def _values(group: _Group) -> dict[str, str | None]:
-    heaviest = max(group.rows, key=lambda row: row.failed)
+def _values(group: Group) -> dict[str, str | None]:
+    heaviest = max(group.all_rows, key=lambda row: row.failed)
     domain = heaviest.policy_domain if heaviest.policy_type == "sts" else heaviest.report_domain
     return {
         "mx": group.spot.host if group.spot.kind != "policy-host" else heaviest.mx_host,
@@ -202,52 +198,57 @@ def _values(group: _Group) -> dict[str, str | None]:
     }
 
 
-def _likely(group: _Group, registered: ResultType | None, others: Sequence[str]) -> tuple[Cause | None, str]:
+def _likely(group: Group, registered: ResultType | None, others: Sequence[str], total: int) -> tuple[Cause | None, str]:
     """The likeliest cause: what the senders' words say, else what the pattern says, else the usual one."""
-    if group.causes:
-        code, _ = group.causes.most_common(1)[0]
-        text = next(row.reason for row in group.rows if (known := known_cause(row)) and known.code == code)
-        reason = decode(text, group.name)
-        return CAUSES[code], f'The reason code "{text[:80]}" says so: {reason.meaning if reason else ""}'.rstrip(": ")
+    if group.cause:
+        row, reason = next((row, reason) for row in group.rows if (reason := reason_of(row)))
+        return group.cause, f'{row.sender} gives the reason "{row.reason[:80]}": {reason.meaning}'
     if registered is None:
         return None, "The result type is not a registered one."
     policy_type = max(group.rows, key=lambda row: row.failed).policy_type
     possible = causes_under(registered, policy_type) or registered.causes
-    pattern = _by_pattern(group, others)
+    pattern = _by_pattern(group, others, total)
     for cause in possible:
         if cause.code in pattern:
             return cause, pattern[cause.code]
-    return possible[0], "The usual one for this result type; the reports name no reason."
+    return possible[0], "The usual one for this result type; the reports name no definite reason."
 
 
-def _by_pattern(group: _Group, others: Sequence[str]) -> dict[str, str]:
-    """What the pattern of who sees it, and where, speaks for."""
+def _by_pattern(group: Group, others: Sequence[str], total: int) -> dict[str, str]:
+    """What the pattern of who sees it, where and how often, speaks for: cause code -> the evidence."""
+    rows = group.all_rows
     hints: dict[str, str] = {}
-    senders = {row.sender for row in group.rows}
+    senders = {row.sender for row in rows}
     if len(senders) == 1 and others:
         only = next(iter(senders))
         alone = f"Only {only} reports it, {_names(others)} did not in the same days."
-        hints["sender-trust-store"] = f"{alone} The chain may be one that this sender alone does not trust."
+        if all(row.policy_type != "tlsa" for row in rows):  # DANE asks no CA
+            hints["sender-trust-store"] = f"{alone} The chain may be one that this sender alone does not trust."
         hints["policy-host-blocks"] = f"{alone} A filter before the web server may turn this sender away."
-    addresses = {row.receiving_ip for row in group.rows if row.receiving_ip}
+    failed = sum(row.failed for row in rows)
+    if len({row.day for row in rows}) == 1 and failed < RARE_SHARE * total:
+        hints["handshake-broken-off"] = (
+            f"{total - failed:,} other sessions of the same sender worked on that day, so it is nothing that stays."
+        )
+    addresses = {row.receiving_ip for row in rows if row.receiving_ip}
     if addresses and all(":" in address for address in addresses):
         for code in ("one-node-old-certificate", "starttls-off-on-one-host"):
             hints[code] = "All failures were at IPv6 addresses: the IPv6 side may be served by another machine."
     return hints
 
 
-def _consequence(group: _Group, cause: Cause | None) -> tuple[ConsequenceKind, str]:
+def _consequence(group: Group, cause: Cause | None) -> tuple[ConsequenceKind, str]:
     """The worst that happens to mail, over the policies and modes under which it was reported."""
     found = [
-        consequence(group.name, policy_type, mode or None, cause)  # type: ignore[arg-type]
-        for policy_type, mode in {(row.policy_type, row.policy_mode) for row in group.rows}
+        consequence(result, policy_type, mode or None, cause)  # type: ignore[arg-type]
+        for result, policy_type, mode in {(row.result_type, row.policy_type, row.policy_mode) for row in group.all_rows}
     ]
     worst = min(found, key=lambda each: (CONSEQUENCES.index(each.kind), each.text))
     return worst.kind, worst.text
 
 
 def _side(
-    group: _Group,
+    group: Group,
     registered: ResultType | None,
     cause: Cause | None,
     senders: Sequence[str],
@@ -267,7 +268,7 @@ def _side(
             f"Only {senders[0]} reports it; {_names(others)} had {fine:,} good sessions to the same domains "
             "in the same days, so it may also be on that sender's side."
         )
-        confidence = "medium" if group.causes else "low"
+        confidence = "medium" if group.cause else "low"
     else:
         reasons.append(f"No other sender reported on these domains in the same days, so only {senders[0]} speaks.")
         confidence = "medium"
@@ -278,12 +279,12 @@ def _alone(senders: Sequence[str]) -> tuple[str, ...]:
     return (f"Reported by {_names(senders)}.",)
 
 
-def _state(group: _Group, cause: Cause | None, known: _Sessions, total: int, today: date) -> tuple[State, str]:
-    senders = {row.sender for row in group.rows}
-    last = max(row.day for row in group.rows)
+def _state(group: Group, cause: Cause | None, known: _Sessions, total: int, today: date) -> tuple[State, str]:
+    senders = {row.sender for row in group.all_rows}
+    last = max(row.day for row in group.all_rows)
     later = {
         row.day
-        for row in known.of({row.report_domain for row in group.rows}, last + timedelta(days=1), today)
+        for row in known.of({row.report_domain for row in group.all_rows}, last + timedelta(days=1), today)
         if row.sender in senders
     }
     if len(later) >= CLEAN_DAYS:
@@ -295,12 +296,12 @@ def _state(group: _Group, cause: Cause | None, known: _Sessions, total: int, tod
     return "open", f"Reported until {last}; reports come a day late or more."
 
 
-def _is_noise(group: _Group, cause: Cause | None, total: int) -> bool:
+def _is_noise(group: Group, cause: Cause | None, total: int) -> bool:
     """D-73: one sender, one day, few sessions or a small share, and a kind of failure that often passes."""
-    if len({(row.sender, row.day) for row in group.rows}) > 1:
+    if len({(row.sender, row.day) for row in group.all_rows}) > 1:
         return False
-    passing = cause.passing if group.causes and cause else group.name in PASSING
-    failed = sum(row.failed for row in group.rows)
+    passing = group.cause.passing if group.cause else group.fault in PASSING
+    failed = sum(row.failed for row in group.all_rows)
     return passing and (failed < NOISE_SESSIONS or failed < NOISE_SHARE * total)
 
 
