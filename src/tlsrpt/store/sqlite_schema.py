@@ -1,4 +1,4 @@
-"""Making a store in SQLite and bringing an old one up to date. Only here is Alembic imported."""
+"""Making a store in SQLite and bringing an old one up to date. Only here, and only when needed, is Alembic imported."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import os
 import sqlite3
 import time
 from pathlib import Path
-
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import StaticPool
 
 from tlsrpt.core.errors import StoreError
 from tlsrpt.store.sqlite import (
@@ -51,19 +48,17 @@ def migrate(db: sqlite3.Connection, *, to: str = "head", migrations: Path = MIGR
     """Run the migrations that are missing, in one transaction."""
     from alembic import command
     from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
 
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    with _connection(db) as connection:
+    with create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool).connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
         command.upgrade(config, to)  # nothing to do where another process was faster
         connection.commit()
-
-
-def _connection(db: sqlite3.Connection) -> Connection:
-    return create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool).connect()
 
 
 def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
