@@ -1,0 +1,90 @@
+"""Where people put the record by mistake, when nothing usable is at its name (field notes D-01 to D-05, D-25)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from tlsrpt.core.findings import Finding
+from tlsrpt.core.record import LABEL, misplaced_names, owner_name
+from tlsrpt.core.text import printable
+from tlsrpt.dns.resolver import Resolver
+
+# More of the kinds that `misplaced_names` lists: separators and underscores lost or swapped, names of other standards.
+_FURTHER = (
+    "_smtp-tls", "_smtptls", "smtp_tls",
+    "_smtp.tls", "smtp.tls", "_tls_smtp", "_tls-smtp", "_tls.smtp", "_tls", "_smtp",
+    "_tls-rpt", "_tls_rpt", "tlsrpt", "tls-rpt", "_smtp._tlsrpt", "_smtp._tls-rpt", "_tlsrpt._smtp", "_report._tls",
+    "_smtp._tls._tcp", "_smtp._tls.smtp", "_smtp._tls.mx", "_smtp._tls.www", "_mta-sts", "_dmarc",
+)  # fmt: skip
+_WILDCARD_TEST = "tlsrpt-asks-whether-a-wildcard-answers"
+# A TLSRPT record, however badly written, or a list of destinations that no other standard's record has.
+_OURS = re.compile(rb"T[LS]{2}-?RPT|^[\s\"'\\]*rua[ \t]*=", re.IGNORECASE)
+
+
+class Misplaced(Struct, frozen=True, kw_only=True):
+    """Records found at a name where no sender looks."""
+
+    name: str
+    texts: tuple[bytes, ...]
+    finding: Finding
+
+
+async def find_misplaced(resolver: Resolver, domain: str, mx_hosts: Sequence[str] = ()) -> list[Misplaced]:
+    """Look at every usual wrong name, side by side; those first where most people put it."""
+    names = [*misplaced_names(domain), *(f"{label}.{domain}" for label in _FURTHER)]
+    inside = [host for host in mx_hosts if host.endswith("." + domain)]
+    names += [name for host in inside for name in (owner_name(host), host)]
+    names = [name for name in dict.fromkeys(names) if len(name) <= 253]
+    answers = await asyncio.gather(*(resolver.lookup(name, "TXT") for name in names))
+    found = []
+    for name, answer in zip(names, answers, strict=True):
+        texts = tuple(text for text in answer.texts if _OURS.search(text))
+        if texts:
+            finding = _misplaced(name, domain, texts, name in (owner_name(host) for host in inside))
+            found.append(Misplaced(name=name, texts=texts, finding=finding))
+    return found
+
+
+def _misplaced(name: str, domain: str, texts: Sequence[bytes], at_mx_host: bool) -> Finding:
+    right = owner_name(domain)
+    text = printable(texts[0].decode("utf-8", "backslashreplace"), 200)
+    if name == domain:
+        code, why, fix = "at-bare-domain", "at the bare domain", f"move it to {right}"
+    elif name == f"{right}.{domain}":
+        code, why = "zone-appended-twice", f"at {name}: the zone was appended twice"
+        fix = (
+            f"enter {LABEL} alone where the panel adds the domain, or end the name with a dot in a zone file: {right}."
+        )
+    elif at_mx_host or (name.startswith(LABEL + ".") and name != right):
+        code, why = "at-mx-host", f"at {name}: for a host, not for the mail domain"
+        fix = f"publish it at {right}; the domain behind the @ counts, not the mail server's name"
+    else:
+        code, why, fix = "wrong-name", f"at {name}", f"move it to {right}"
+    return Finding(
+        code=code,
+        severity="error",
+        where=name,
+        message=f"found it there: {text} stands {why}",
+        consequence=f"No sender looks there, only at {right}: no reports are sent.",
+        fix=fix,
+    )
+
+
+async def find_wildcard(resolver: Resolver, domain: str, texts: Sequence[bytes]) -> Finding | None:
+    """Whether the TXT records at the name are a wildcard's answer, which every name below the domain gets."""
+    answer = await resolver.lookup(f"{_WILDCARD_TEST}.{domain}", "TXT")
+    if not answer.found or sorted(answer.texts) != sorted(texts):
+        return None
+    shown = printable(texts[0].decode("utf-8", "backslashreplace"), 80)
+    return Finding(
+        code="wildcard-answers",
+        severity="error",
+        where=owner_name(domain),
+        message=f"a wildcard answers here ({shown}); no record exists",
+        consequence="Every name below the domain gets that TXT record. Senders drop it: no reports are sent.",
+        fix=f"publish a TXT record at {owner_name(domain)} itself: it goes before the wildcard",
+    )

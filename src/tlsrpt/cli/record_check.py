@@ -1,0 +1,266 @@
+"""`tlsrpt record check`: the records of one domain or of thousands, looked at live."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from tlsrpt.cli import draw
+from tlsrpt.cli.options import csv_option, json_option
+from tlsrpt.cli.resolving import name_servers, resolver_option
+
+if TYPE_CHECKING:
+    from tlsrpt.check.record import RecordCheck
+    from tlsrpt.check.servers import ServerAnswer
+    from tlsrpt.check.surroundings import Surroundings
+    from tlsrpt.dns.exchange import Server
+    from tlsrpt.dns.resolver import Resolver
+
+EACH_S = 90.0
+COLUMNS = ("domain", "verdict", "found", "findings", "record", "corrected", "ttl", "dnssec", "cname")
+VERDICTS = {
+    "ok": ("ok", "green"),
+    "warning": ("usable, with a warning", "yellow"),
+    "ignored": ("ignored: senders act as if nothing were published", "red"),
+    "unknown": ("unknown: DNS could not tell", "magenta"),
+}
+
+
+@click.command("check")
+@click.argument("domains", nargs=-1, metavar="DOMAIN...")
+@click.option("--file", type=click.File("r", errors="replace"), metavar="F", help="Domains, one a line; - is stdin.")
+@resolver_option
+@click.option("--record-only", is_flag=True, help="Ask for the record alone, nothing around it.")
+@click.option("--probe", is_flag=True, help="Post a sample report to the https endpoints in rua.")
+@click.option("--private", is_flag=True, help="Connect to endpoints at private addresses, too.")
+@click.option(
+    "--at-once", type=click.IntRange(1, 2000), help="Domains side by side. [default: 40; 400 with --record-only]"
+)
+@csv_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    domains: tuple[str, ...],
+    file: IO[str] | None,
+    resolvers: tuple[Server, ...],
+    record_only: bool,
+    probe: bool,
+    private: bool,
+    at_once: int | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Look at the record of each DOMAIN in DNS, at the servers that serve it, and at the places that it names.
+
+    Domains come as arguments, from --file, or from standard input, one a line.
+
+    Exit 0 ok; 1 findings of severity warning or error; 2 wrong usage; 3 DNS could not tell.
+    """
+    if as_csv and as_json:
+        raise click.UsageError("--csv or --json, not both")
+    if probe and record_only:
+        raise click.UsageError("--probe posts to the endpoints, which --record-only leaves alone")
+    items = list(_asked(domains, file))
+    output = _Output(len(items), as_csv=as_csv, as_json=as_json)
+    asyncio.run(_check(items, name_servers(resolvers), _surroundings(record_only, probe, private), at_once, output.add))
+    ctx.exit(output.end())
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def _asked(domains: tuple[str, ...], file: IO[str] | None) -> Iterator[str | RecordCheck]:
+    """The domains to look at; a line that is none comes as its result already."""
+    from tlsrpt.core.domain import parse_domain
+    from tlsrpt.core.errors import DomainError
+
+    for text in domains:
+        try:
+            yield parse_domain(text)
+        except DomainError as error:
+            raise click.BadParameter(str(error), param_hint="DOMAIN") from None
+    if file is None and not domains:
+        if sys.stdin.isatty():
+            raise click.UsageError("name a domain, or --file with one a line")
+        file = sys.stdin
+    for number, line in enumerate(file or (), 1):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            try:
+                yield parse_domain(text)
+            except DomainError as error:
+                yield _no_domain(text, number, str(error))
+
+
+def _no_domain(text: str, number: int, why: str) -> RecordCheck:
+    from tlsrpt.check.record import RecordCheck
+    from tlsrpt.core.findings import Finding
+
+    finding = Finding(code="domain-invalid", severity="error", where=f"line {number}", message=draw.printable(why, 200))
+    return RecordCheck(
+        input=(),
+        verdict="unknown",
+        findings=(finding,),
+        corrected=None,
+        domain=draw.printable(text, 255),
+        name="",
+        servers=(),
+        found=None,
+    )
+
+
+def _surroundings(record_only: bool, probe: bool, private: bool) -> Surroundings | None:
+    if record_only:
+        return None
+    from tlsrpt.check.https import anywhere, is_public, system_trust
+    from tlsrpt.check.surroundings import Surroundings
+
+    return Surroundings(
+        trust=system_trust(),
+        allowed=anywhere if private else is_public,
+        probe=_sample_report if probe else None,
+    )
+
+
+def _sample_report(domain: str) -> bytes:
+    from tlsrpt.check.probe import trial_report
+    from tlsrpt.core.writing import gzip_report
+
+    return gzip_report(trial_report(domain, datetime.now(UTC)))
+
+
+async def _check(
+    items: Iterable[str | RecordCheck],
+    servers: tuple[Server, ...],
+    around: Surroundings | None,
+    at_once: int | None,
+    deliver: Callable[[RecordCheck], None],
+) -> None:
+    from tlsrpt.check.many import run_in_order
+    from tlsrpt.check.record import check_record, check_record_only, timed_out
+    from tlsrpt.dns.exchange import Exchange
+    from tlsrpt.dns.resolver import Resolver
+
+    async def one(item: str | RecordCheck) -> RecordCheck:
+        if not isinstance(item, str):
+            return item
+        if around is None:
+            return await check_record_only(resolver, item)
+        try:
+            async with asyncio.timeout(EACH_S):
+                return await check_record(resolver, item, around)
+        except TimeoutError:
+            return timed_out(item, EACH_S)
+
+    with Exchange() as exchange:
+        resolver: Resolver = Resolver(exchange, servers)
+        await run_in_order(items, one, deliver, at_once=at_once or (400 if around is None else 40))
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+class _Output:
+    """Draws each result as it comes, keeps count, and knows the exit code at the end."""
+
+    def __init__(self, total: int, *, as_csv: bool, as_json: bool) -> None:
+        self.total, self.as_csv, self.as_json = total, as_csv, as_json
+        self.codes: set[int] = set()
+        self.counts: Counter[str] = Counter()
+        self.progress = total > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
+        self.shown_at = 0.0
+        self.rows: list[list[draw.Cell]] = []
+
+    def add(self, check: RecordCheck) -> None:
+        self.codes.add(check.exit_code)
+        self.counts[check.verdict] += 1
+        if self.as_json:
+            draw.json_line(check)
+        elif self.as_csv:
+            self.rows.append(_row(check))
+        else:
+            draw_check(check, alone=self.total == 1)
+        if self.progress and time.monotonic() - self.shown_at > 0.2:
+            self.shown_at = time.monotonic()
+            click.echo(f"\r{self.counts.total():,} of {self.total:,} ", nl=False, err=True)
+
+    def end(self) -> int:
+        if self.progress:
+            click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
+        if self.as_csv:
+            draw.csv_rows(COLUMNS, self.rows)
+        if self.total > 1 and not (self.as_json or self.as_csv):
+            words = [f"{self.counts[verdict]:,} {verdict}" for verdict in VERDICTS if self.counts[verdict]]
+            click.echo(f"\n{draw.plural(self.total, 'domain')}: {', '.join(words)}")
+        # A fault that is certain says more than an answer that is missing.
+        return 1 if 1 in self.codes else 3 if 3 in self.codes else 0
+
+
+def _row(check: RecordCheck) -> list[draw.Cell]:
+    return [
+        check.domain,
+        check.verdict,
+        {True: "true", False: "false", None: ""}[check.found],
+        " ".join(finding.code for finding in check.findings if finding.severity != "info"),
+        " | ".join(check.input),
+        check.corrected,
+        check.ttl,
+        check.dnssec,
+        " ".join(check.cname),
+    ]
+
+
+def draw_check(check: RecordCheck, *, alone: bool) -> None:
+    """One domain: the verdict, the record, who says so, what is to be mended."""
+    from tlsrpt.core.domain import display_domain
+
+    words, colour = VERDICTS[check.verdict]
+    if check.found is False:
+        words = "no record is published"
+    click.echo(f"{draw.printable(display_domain(check.domain))}: " + click.style(words, fg=colour, bold=True))
+    for text in check.input:
+        draw.paragraph(text, "    ", first="  ")
+    if alone:
+        _draw_place(check)
+    shown = [finding for finding in check.findings if alone or finding.severity != "info"]
+    if shown:
+        click.echo()
+        draw.findings(shown)
+    if check.corrected is not None:
+        click.echo("\n  Corrected, to be published as the only TXT record at " + check.name + ":")
+        click.echo(f"    {draw.printable(check.corrected)}")
+    if shown:
+        click.echo()
+
+
+def _draw_place(check: RecordCheck) -> None:
+    if check.cname:
+        draw.paragraph(f"CNAME: {' -> '.join([check.name, *check.cname])}", "    ", first="  ")
+    facts = [f"TTL {check.ttl} s"] if check.ttl is not None else []
+    facts.append(f"DNSSEC: {check.dnssec}")
+    click.echo(f"  {', '.join(facts)}")
+    if not check.servers:
+        return
+    click.echo()
+    draw.table(
+        ("  asked", "address", "answer"), [_server_row(server, check) for server in check.servers], flexible=(2,)
+    )
+
+
+def _server_row(server: ServerAnswer, check: RecordCheck) -> list[draw.Cell]:
+    words = {"nodata": "nothing there", "nxdomain": "no such name", "failure": f"not known: {server.detail}"}
+    said = words.get(server.status) or ""
+    if server.cname:
+        said = f"CNAME {server.cname}" + (f", {said}" if said and not check.input else "")
+    elif server.status == "answer":
+        said = "this record" if server.texts == check.input else " and ".join(server.texts)
+    name = "the resolver" if server.role == "resolver" else server.server
+    return [f"  {name}", server.address, said]
