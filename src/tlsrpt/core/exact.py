@@ -1,34 +1,49 @@
 """A report that keeps to RFC 8460 in every point, straight into its type: the fast way, for nearly every report.
 
-The typed decoder refuses a wrong type, a missing or an unknown key and null; what it can't see is checked here. Values
-that were found well formed are remembered, since the same few hosts, addresses and policy lines come again and again.
-Whatever this refuses goes to the lenient reader, which says why; what this accepts, the lenient reader reads to the
-same Report without a note (a property test holds them together).
+The typed decoder refuses a wrong type, a missing or an unknown key, null and unregistered words; what it can't see is
+checked here. Pieces and values that were found well formed are remembered, since the same policies, hosts and
+addresses come again and again. Whatever this refuses goes to the lenient reader, which says why; what this accepts, the
+lenient reader reads to the same Report without a note (a property test holds them together).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from tlsrpt.core import forms
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.report import (
     POLICY_STAGE,
-    POLICY_TYPES,
-    RESULT_TYPES,
     DateRange,
     FailureDetail,
+    FailureDetails,
+    Policy,
     PolicyResult,
     Report,
+    Summary,
 )
 
-_CONNECTED = RESULT_TYPES - POLICY_STAGE
 _LONGEST = 4096  # characters of the longest string that is accepted here
+_Value = TypeVar("_Value")
 _MANY = 256  # policies up to which counts of 2^53-1 can't add up to 2^63
+
+
+class _Entry(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, gc=False):
+    policy: Raw
+    summary: Summary
+    failure_details: FailureDetails = None
+
+
+class _Report(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, gc=False):
+    organization_name: str
+    date_range: Raw
+    contact_info: str
+    report_id: str
+    policies: tuple[_Entry, ...]
 
 
 class _Window(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, gc=False):
@@ -36,134 +51,161 @@ class _Window(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_
     end_datetime: str
 
 
-class _Report(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, gc=False):
-    organization_name: str
-    date_range: _Window
-    contact_info: str
-    report_id: str
-    policies: tuple[PolicyResult, ...]
-
-
 _decode = msgspec.json.Decoder(_Report).decode
+_decode_window = msgspec.json.Decoder(_Window).decode
+_decode_policy = msgspec.json.Decoder(Policy).decode
 
 
-class _Known(set[str | None]):
+class _NotExactError(ValueError):
+    """Something would have to be noted."""
+
+
+# DecodeError is a ValueError, and so is a string that is no UTF-8.
+_REFUSED = (ValueError, RecursionError)
+
+
+def decode(data: bytes, limits: Limits) -> Report | None:
+    """The report, or None if anything at all would have to be noted, or a limit is passed."""
+    try:
+        raw = _decode(data)
+        name, contact, report_id = raw.organization_name, raw.contact_info, raw.report_id
+        rows, policies, known_policy = 0, [], _policies.get
+        for entry in raw.policies:
+            summary, details = entry.summary, entry.failure_details
+            piece = bytes(entry.policy)
+            policy = known_policy(piece) or _learn_policy(piece)
+            if details:
+                rows += len(details)
+                if _sum(details) != summary.total_failure_session_count:
+                    return None
+            policies.append(PolicyResult(policy=policy, summary=summary, failure_details=details))
+        piece = bytes(raw.date_range)
+        window = _windows.get(piece) or _learn_window(piece)
+    except _REFUSED:
+        return None
+    if (contact not in _contacts and not _contacts.learn(contact)) or not _is_name(name) or not _is_name(report_id):
+        return None
+    if not 0 < len(policies) <= _MANY or len(policies) > limits.policies or rows > limits.failure_details:
+        return None
+    if len(data) > limits.string_length and not max(len(name), len(report_id)) <= _LONGEST <= limits.string_length:
+        return None
+    return Report(
+        organization_name=name,
+        date_range=window,
+        contact_info=contact,
+        report_id=report_id,
+        policies=tuple(policies),
+    )
+
+
+def _is_name(text: str) -> bool:
+    return text != "" and text.strip() is text and "\0" not in text
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+class _Known(set[str]):
     """Texts that were found to have a form; forgotten all at once when there are too many."""
 
-    def __init__(self, has_form: Callable[[str], bool], *, optional: bool = False, most: int = 16384) -> None:
-        self._has_form, self._optional, self._most = has_form, optional, most
-        super().__init__([None] if optional else [])
+    def __init__(self, has_form: Callable[[str], bool], *, most: int = 16384) -> None:
+        self._has_form, self._most = has_form, most
+        super().__init__()
 
-    def learn(self, text: str | None) -> bool:
+    def learn(self, text: str) -> bool:
         """Whether a text that is not known has the form; if so it is known from now on."""
-        if text is None or not self._has_form(text):
+        if not self._has_form(text):
             return False
         if len(self) >= self._most:
             self.clear()
-            if self._optional:
-                self.add(None)
         self.add(text)
         return True
-
-    def learn_all(self, texts: Iterable[str]) -> bool:
-        """Whether all have the form."""
-        return all(text in self or self.learn(text) for text in texts)
 
 
 def _is_text(text: str) -> bool:
     return 0 < len(text) <= _LONGEST and not text.isspace() and "\0" not in text
 
 
-_hosts, _ips = _Known(forms.is_host), _Known(forms.is_ip)
-_receiving_ips = _Known(forms.is_ip, optional=True)
-_patterns, _lines, _tlsa = _Known(forms.is_mx_pattern), _Known(forms.is_policy_line), _Known(forms.is_tlsa_string)
-_contacts, _uris = _Known(forms.is_addr_spec), _Known(forms.is_uri, optional=True, most=1024)
-_texts = _Known(_is_text, optional=True, most=1024)
+_hosts, _ips, _contacts = _Known(forms.is_host), _Known(forms.is_ip), _Known(forms.is_addr_spec)
+_uris, _texts = _Known(forms.is_uri, most=1024), _Known(_is_text, most=1024)
 
 
-def decode(data: bytes, limits: Limits) -> Report | None:
-    """The report, or None if anything at all would have to be noted, or a limit is passed."""
-    if limits.string_length < _LONGEST:
-        return None
-    try:
-        raw = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    contact, policies = raw.contact_info, raw.policies
-    window = _window(raw.date_range.start_datetime, raw.date_range.end_datetime)
-    if (
-        window is None
-        or not policies
-        or (contact not in _contacts and not _contacts.learn(contact))
-        or not _is_name(raw.organization_name)
-        or not _is_name(raw.report_id)
-        or not _are_exact(policies, limits)
-    ):
-        return None
-    return Report(
-        organization_name=raw.organization_name,
-        date_range=window,
-        contact_info=contact,
-        report_id=raw.report_id,
-        policies=policies,
+def _sum(details: tuple[FailureDetail, ...]) -> int:
+    """What the rows add up to; refuses them if one is not exact."""
+    hosts, ips, total = _hosts, _ips, 0
+    for row in details:
+        host = row.receiving_mx_hostname
+        if (host not in hosts or row.sending_mta_ip not in ips or row.receiving_ip not in ips) and not _places(row):
+            raise _NotExactError
+        text = row.receiving_mx_helo
+        if text is not None and text != host and text not in _texts and not _texts.learn(text):
+            raise _NotExactError
+        text = row.failure_reason_code
+        if text is not None and text not in _texts and not _texts.learn(text):
+            raise _NotExactError
+        text = row.additional_information
+        if text is not None and text not in _uris and not _uris.learn(text):
+            raise _NotExactError
+        total += row.failed_session_count
+    return total
+
+
+def _places(row: FailureDetail) -> bool:
+    """Whether the host and the addresses of a row are well formed, and none is missing where one must be (F-38)."""
+    host, ip, receiving_ip = row.receiving_mx_hostname, row.sending_mta_ip, row.receiving_ip
+    if (host is None or ip is None) and row.result_type not in POLICY_STAGE:
+        return False
+    return (
+        (host is None or host in _hosts or _hosts.learn(host))
+        and (ip is None or ip in _ips or _ips.learn(ip))
+        and (receiving_ip is None or receiving_ip in _ips or _ips.learn(receiving_ip))
     )
 
 
-def _is_name(text: str) -> bool:
-    return text != "" and text.strip() is text and len(text) <= _LONGEST and "\0" not in text
+# --- pieces ----------------------------------------------------------------------------------------------------------
+
+# The policy and the window stand in a report, to the byte, as in the same sender's report of the day before, or in its
+# other reports of that day: each such piece of JSON is decoded and checked once.
+_policies: dict[bytes, Policy] = {}
+_windows: dict[bytes, DateRange] = {}
+_MOST_PIECES, _LONGEST_PIECE = 4096, 2048
 
 
-@lru_cache(maxsize=1024)
-def _window(start: str, end: str) -> DateRange | None:
-    """The window, if it is one UTC day; the same few days come again and again."""
-    begin, finish = forms.rfc3339(start), forms.rfc3339(end)
+def _learn_window(piece: bytes) -> DateRange:
+    raw = _decode_window(piece)
+    begin, finish = forms.rfc3339(raw.start_datetime), forms.rfc3339(raw.end_datetime)
     if begin is None or finish is None or not forms.is_one_day(begin, finish):
-        return None
-    return DateRange(start_datetime=begin, end_datetime=finish)
+        raise _NotExactError
+    if not _says_just(piece, keys=2, strings=2):
+        raise _NotExactError
+    window = DateRange(start_datetime=begin, end_datetime=finish)
+    _remember(_windows, piece, window)
+    return window
 
 
-def _are_exact(policies: tuple[PolicyResult, ...], limits: Limits) -> bool:
-    rows = 0
-    for entry in policies:
-        policy, details = entry.policy, entry.failure_details
-        kind, domain, lines, patterns = policy.policy_type, policy.policy_domain, policy.policy_string, policy.mx_host
-        if kind not in POLICY_TYPES or (domain not in _hosts and not _hosts.learn(domain)):
-            return False
-        if lines:
-            known = _tlsa if kind == "tlsa" else _lines
-            if not known.issuperset(lines) and not known.learn_all(lines):
-                return False
-        if patterns and not _patterns.issuperset(patterns) and not _patterns.learn_all(patterns):
-            return False
-        if details:
-            if _itemised(details) != entry.summary.total_failure_session_count:
-                return False
-            rows += len(details)
-    if rows > limits.failure_details or len(policies) > limits.policies:
-        return False
-    return len(policies) <= _MANY
+def _learn_policy(piece: bytes) -> Policy:
+    policy = _decode_policy(piece)
+    has_form = forms.is_tlsa_string if policy.policy_type == "tlsa" else forms.is_policy_line
+    lines, patterns = policy.policy_string or (), policy.mx_host or ()
+    keys = 2 + (policy.policy_string is not None) + (policy.mx_host is not None)
+    if (
+        not forms.is_host(policy.policy_domain)
+        or not all(map(has_form, lines))
+        or not all(map(forms.is_mx_pattern, patterns))
+        or not _says_just(piece, keys=keys, strings=2 + len(lines) + len(patterns))
+    ):
+        raise _NotExactError
+    _remember(_policies, piece, policy)
+    return policy
 
 
-def _itemised(details: tuple[FailureDetail, ...]) -> int:
-    """The sum of the rows, or -1 if one is not exact."""
-    total = 0
-    for row in details:
-        ip, host, receiving_ip = row.sending_mta_ip, row.receiving_mx_hostname, row.receiving_ip
-        helo, uri, reason = row.receiving_mx_helo, row.additional_information, row.failure_reason_code
-        if row.result_type not in _CONNECTED:
-            # Failures before any connection have no addresses (F-38).
-            if row.result_type not in POLICY_STAGE:
-                return -1
-            if (ip is not None and not forms.is_ip(ip)) or (host is not None and not forms.is_host(host)):
-                return -1
-        elif (ip not in _ips and not _ips.learn(ip)) or (host not in _hosts and not _hosts.learn(host)):
-            return -1
-        if (
-            (receiving_ip not in _receiving_ips and not _receiving_ips.learn(receiving_ip))
-            or (helo not in _texts and not _texts.learn(helo))
-            or (uri not in _uris and not _uris.learn(uri))
-            or (reason not in _texts and not _texts.learn(reason))
-        ):
-            return -1
-        total += row.failed_session_count
-    return total
+def _remember(known: dict[bytes, _Value], piece: bytes, value: _Value) -> None:
+    if len(piece) <= _LONGEST_PIECE:
+        if len(known) >= _MOST_PIECES:
+            known.clear()
+        known[piece] = value
+
+
+def _says_just(piece: bytes, *, keys: int, strings: int) -> bool:
+    """Whether a piece has no more keys than were decoded: one that stands twice would be dropped without a word."""
+    return b"\\" not in piece and piece.count(b'"') == 2 * (keys + strings)

@@ -25,7 +25,7 @@ _BLANK = re.compile(r"[ \t\r\n\x00\x1a]*")
 _UNENCODABLE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)|\x00")
 _BAD_CHARACTER = re.compile("[\ud800-\udfff\x00]")
 _LONGEST_INTEGER = 19  # digits of 2**63-1
-_LARGE = 256 * 1024  # bytes from which a text is looked over before it is made into objects
+LARGE = 256 * 1024  # bytes from which a text is looked over before it is made into objects
 _BOMS = (  # the longer first: UTF-32's begins as UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -88,7 +88,7 @@ def check_size(data: bytes, limits: Limits) -> None:
 
     Objects take many times the room of their JSON (`{},` takes 3 bytes, the dict 64), so they are counted first.
     """
-    if len(data) < _LARGE:
+    if len(data) < LARGE:
         return
     rows = limits.failure_details + 4 * limits.policies + 1000
     if data.count(b"{") > rows or data.count(b"[") > rows or data.count(b",") > 16 * rows:

@@ -108,7 +108,8 @@ _SUMMARY = Keys(
     {
         "total-successful-session-count": "totalsuccessfulsessioncounts totalsuccessfulsessions "
         "totalsuccesssessioncount totalsuccesssessions successfulsessioncount successsessioncount "
-        "successfulsessions successfulcount successcount totalsuccessful totalsuccess totalsuccesscount totalsuccessfulcount successful success",
+        "successfulsessions successfulcount successcount totalsuccessful totalsuccess totalsuccesscount "
+        "totalsuccessfulcount successful success",
         "total-failure-session-count": "totalfailuresessioncounts totalfailuresessions totalfailedsessioncount "
         "totalfailedsessions totalfailingsessioncount failuresessioncount failedsessioncount failedsessions "
         "failurecount failedcount totalfailures totalfailure totalfailed totalfailurecount totalfailedcount failed "

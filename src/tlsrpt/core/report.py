@@ -8,23 +8,22 @@ Whether a key may be absent is `reading`'s business: these values hold what was 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     Text = str | None
     Texts = tuple[str, ...] | None
+    PolicyType = str | None
+    ResultType = str | None
 else:
-    # An optional key may be absent (None here), but RFC 8460 knows no null: a typed decoder must refuse it, so that the
-    # lenient reader can note it (F-24, F-36).
+    # A typed decoder takes only what RFC 8460 allows: an optional key may be absent (None here) but not null, and a
+    # word is one of the registry's. What else is sent, the lenient reader notes and keeps (R4.3-14).
     Text = str
     Texts = tuple[str, ...]
-
-
-POLICY_TYPES = frozenset({"tlsa", "sts", "no-policy-found"})  # RFC 8460 section 4.4
-RESULT_TYPES = frozenset(  # RFC 8460 section 4.3, the whole of the registry (R6-03)
-    {
+    PolicyType = Literal["tlsa", "sts", "no-policy-found"]
+    ResultType = Literal[
         "starttls-not-supported",
         "certificate-host-mismatch",
         "certificate-expired",
@@ -36,8 +35,10 @@ RESULT_TYPES = frozenset(  # RFC 8460 section 4.3, the whole of the registry (R6
         "sts-policy-fetch-error",
         "sts-policy-invalid",
         "sts-webpki-invalid",
-    }
-)
+    ]
+
+POLICY_TYPES: frozenset[str] = frozenset(get_args(PolicyType))  # RFC 8460 section 4.4
+RESULT_TYPES: frozenset[str] = frozenset(get_args(ResultType))  # RFC 8460 section 4.3, the whole registry (R6-03)
 # Failures before any connection: they have no addresses and no MX host to name (F-38).
 POLICY_STAGE = frozenset({"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"})
 
@@ -61,7 +62,7 @@ class Policy(
 ):
     """The policy that the sending MTA applied."""
 
-    policy_type: str | None  # tlsa, sts, no-policy-found, or as sent; None where the sender left it out
+    policy_type: PolicyType  # tlsa, sts, no-policy-found, or as sent; None where the sender left it out
     policy_string: Texts = None
     policy_domain: str  # A-labels, lower case
     mx_host: Texts = None
@@ -79,7 +80,7 @@ class FailureDetail(
 ):
     """One row of failure-details. One session may be counted in several rows (R4-03)."""
 
-    result_type: str | None  # as sent; core.results explains the registered ones
+    result_type: ResultType  # as sent; core.results explains the registered ones
     sending_mta_ip: Text = None
     receiving_mx_hostname: Text = None
     receiving_mx_helo: Text = None

@@ -21,7 +21,6 @@ from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
 from tlsrpt.core.notes import SENDERS_FAULT
 from tlsrpt.core.text import printable
 
-
 GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_ENTRY = b"PK\x01\x02"  # one for each member, in the directory at the end
@@ -61,10 +60,11 @@ class _Stream(Protocol):
 def _best_inflater() -> tuple[Callable[[int], _Stream], type[Exception]]:
     """The inflater and what it raises: isal's if the extra `speed` is installed, with the same checks, else zlib's."""
     try:
-        from isal import isal_zlib
+        from isal.igzip_lib import IsalError
+        from isal.isal_zlib import decompressobj
     except ImportError:
         return zlib.decompressobj, zlib.error
-    return isal_zlib.decompressobj, isal_zlib.error
+    return decompressobj, IsalError
 
 
 _inflater, _inflater_error = _best_inflater()
