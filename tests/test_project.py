@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -48,8 +47,7 @@ def test_the_sdist_builds_without_git_and_holds_all_that_a_wheel_needs(tmp_path:
         shutil.copyfile(path, target)
 
     sdist = build(copy, tmp_path / "sdist", "sdist")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "unpacked", filter="data")
+    shutil.unpack_archive(sdist, tmp_path / "unpacked")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     for name in (
         "Makefile",
