@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,17 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.store.builders import (
-    NOW,
-    a_detail,
-    a_report,
-    an_arrival,
-    an_entry,
-    arrivals,
-    incoming,
-    reports,
-    rows_of,
-)
+from tests.store.builders import NOW, a_detail, a_report, an_arrival, an_entry, incoming, rows_of
+from tests.store.strategies import arrivals, reports
 from tlsrpt.core.errors import StoreBusyError, StoreError
 from tlsrpt.core.report import Report
 from tlsrpt.store.figures import summary
@@ -36,12 +27,6 @@ from tlsrpt.store.values import Arrival, Fault, Kept
 
 TALLIES = ("tally", "failure_tally", "failure_kind", "domain")
 ALWAYS = {"since": date(1970, 1, 1), "until": date(9999, 12, 31)}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(str(tmp_path / "tlsrpt.db"), create=True) as opened:
-        yield opened
 
 
 def keep(store: Store, *some: Arrival | Report) -> list[Kept]:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.store.builders import a_detail, a_report, an_arrival, an_entry, incoming, reports
+from tests.store.builders import a_detail, a_report, an_arrival, an_entry, incoming
+from tests.store.strategies import reports
 from tlsrpt.core.report import DateRange, Report
 from tlsrpt.store.rows import MOST_SESSIONS, PreparedFault, PreparedReport, pack, prepare, storable, unpack
 from tlsrpt.store.values import Fault, IncomingReport

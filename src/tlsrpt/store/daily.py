@@ -67,7 +67,7 @@ def session_rows(store: Store, *, domain: str | None, since: date, until: date) 
 def failures_by_kind(domain: str | None, days: Days) -> Query:
     """Failed sessions that count, by report domain, day, sender and kind: the rows of the tally as they stand."""
     f, kind = failure_tally.c, failure_kind.c
-    source, wanted = rows_of(failure_tally, domain, days, each_domain=True)
+    wanted = rows_of(failure_tally, domain, days, each_domain=True)
     return (
         select(
             f.report_domain,
@@ -82,7 +82,7 @@ def failures_by_kind(domain: str | None, days: Days) -> Query:
             kind.failure_reason_code,
             f.counted_failed,
         )
-        .select_from(source.join(failure_kind, kind.id == f.kind_id))
+        .join_from(failure_tally, failure_kind, kind.id == f.kind_id)
         .where(*wanted, f.counted_failed > 0)
     )
 
@@ -90,10 +90,11 @@ def failures_by_kind(domain: str | None, days: Days) -> Query:
 def sessions_beside_failures(domain: str | None, days: Days) -> Query:
     """Sessions by report domain, day and sender; of all domains, those with a failed session on any of the days."""
     t, failed = tally.c, tally.alias("failed").c
-    source, wanted = rows_of(tally, domain, days, each_domain=True)
+    wanted = rows_of(tally, domain, days, each_domain=True)
     if domain is None:
-        name = domain_table.c.report_domain  # asked once a domain, not once a row
-        wanted.append(exists().where(failed.domain == name, failed.day.between(*days), failed.sent_failed > 0))
+        name = domain_table.c.report_domain
+        had_failures = exists().where(failed.domain == name, failed.day.between(*days), failed.sent_failed > 0)
+        wanted.append(t.domain.in_(select(name).where(had_failures)))
     return (
         select(
             t.report_domain,
@@ -104,7 +105,6 @@ def sessions_beside_failures(domain: str | None, days: Days) -> Query:
             func.sum(t.counted_total).label("counted_total"),
             func.sum(t.counted_failed).label("counted_failed"),
         )
-        .select_from(source)
         .where(*wanted)
         .group_by(t.report_domain, t.day, t.sender)
     )

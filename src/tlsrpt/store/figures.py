@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
-from sqlalchemy import ColumnElement, FromClause, Select, distinct, func, select
+from sqlalchemy import ColumnElement, Select, distinct, func, select
 
 from tlsrpt.store.answers import By, Failed, Sessions, Summary, SummaryRow, Totals
 from tlsrpt.store.counting import EVERY_DOMAIN
@@ -82,7 +82,7 @@ def sessions_in_all(domain: str | None, days: Days) -> Query:
 def sessions_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
     """Sessions for each combination of keys, in their order."""
     t = tally.c
-    source, wanted = rows_of(tally, domain, days, each_domain="domain" in by)
+    wanted = rows_of(tally, domain, days, each_domain="domain" in by)
     keys = _keys(by, t)
     # A report stands once under a domain, but once under each of its policy types when these are told apart.
     reports = t.mentions if "policy" in by else t.reports
@@ -95,7 +95,6 @@ def sessions_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
             func.min(t.day).label("first_day"),
             func.max(t.day).label("last_day"),
         )
-        .select_from(source)
         .where(*wanted)
         .group_by(*keys)
         .order_by(*keys)
@@ -105,7 +104,7 @@ def sessions_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
 def not_itemised_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
     """Failed sessions that no failure row explains, for each combination of the keys that sessions have."""
     t = tally.c
-    source, wanted = rows_of(tally, domain, days, each_domain="domain" in by)
+    wanted = rows_of(tally, domain, days, each_domain="domain" in by)
     keys = _keys([key for key in by if key not in _OF_FAILURE_ROWS], t)
     return (
         select(
@@ -115,7 +114,6 @@ def not_itemised_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
             func.min(t.day).label("first_day"),
             func.max(t.day).label("last_day"),
         )
-        .select_from(source)
         .where(*wanted, t.not_itemised > 0)
         .group_by(*keys)
         .having(func.sum(t.not_itemised) > 0)  # without keys an aggregate gives a row even for nothing
@@ -125,11 +123,11 @@ def not_itemised_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
 def failed_by(name: ColumnElement[str], domain: str | None, days: Days) -> Query:
     """Failed sessions of failure rows by one of their kind's texts, worst first."""
     f = failure_tally.c
-    source, wanted = rows_of(failure_tally, domain, days, each_domain=True)
+    wanted = rows_of(failure_tally, domain, days, each_domain=True)
     failed = func.sum(f.counted_failed).label("failed")
     return (
         select(name.label("name"), failed, func.sum(f.sent_failed).label("as_sent"))
-        .select_from(source.join(failure_kind, failure_kind.c.id == f.kind_id))
+        .join_from(failure_tally, failure_kind, failure_kind.c.id == f.kind_id)
         .where(*wanted)
         .group_by(name)
         .order_by(failed.desc(), name)
@@ -139,7 +137,7 @@ def failed_by(name: ColumnElement[str], domain: str | None, days: Days) -> Query
 def failed_by_keys(by: Sequence[By], domain: str | None, days: Days) -> Query:
     """Failed sessions of failure rows for each combination of keys."""
     f = failure_tally.c
-    source, wanted = rows_of(failure_tally, domain, days, each_domain=True)
+    wanted = rows_of(failure_tally, domain, days, each_domain=True)
     keys = _keys(by, f)
     return (
         select(
@@ -150,7 +148,7 @@ def failed_by_keys(by: Sequence[By], domain: str | None, days: Days) -> Query:
             func.min(f.day).label("first_day"),
             func.max(f.day).label("last_day"),
         )
-        .select_from(source.join(failure_kind, failure_kind.c.id == f.kind_id))
+        .join_from(failure_tally, failure_kind, failure_kind.c.id == f.kind_id)
         .where(*wanted)
         .group_by(*keys)
     )
@@ -166,17 +164,15 @@ def _session_sums() -> list[ColumnElement[int]]:
     ]
 
 
-def rows_of(
-    table: Any, domain: str | None, days: Days, *, each_domain: bool
-) -> tuple[FromClause, list[ColumnElement[bool]]]:
+def rows_of(table: Any, domain: str | None, days: Days, *, each_domain: bool) -> list[ColumnElement[bool]]:
     """Which rows of a tally a question is about: one domain's, or each domain's, or those of all together."""
-    wanted: list[ColumnElement[bool]] = [table.c.day.between(*days)]
+    t = table.c
     if domain is not None:
-        return table, [table.c.domain == storable(domain), *wanted]
+        return [t.domain == storable(domain), t.day.between(*days)]
     if not each_domain:
-        return table, [table.c.domain == EVERY_DOMAIN, *wanted]
-    walk = domain_table.join(table, table.c.domain == domain_table.c.report_domain)
-    return walk, [table.c.report_domain == table.c.domain, *wanted]
+        return [t.domain == EVERY_DOMAIN, t.day.between(*days)]
+    # By a list of domains, not by a join: SQLite would rather scan the tally and look each row's domain up.
+    return [t.domain.in_(select(domain_table.c.report_domain)), t.day.between(*days), t.report_domain == t.domain]
 
 
 def _keys(by: Sequence[By], columns: Any) -> list[ColumnElement[Any]]:
@@ -206,7 +202,7 @@ def _key_values(by: Sequence[By], row: Any) -> dict[str, Any]:
 def _sort_key(by: Sequence[By], row: SummaryRow) -> tuple[Any, ...]:
     """Keys in order; among equal ones what no failure row explains comes last."""
     return (
-        *((value is not None, value or "") for key in by if (value := getattr(row, key)) is not UNSET),
+        *((value is None, value or "") for key in by if (value := getattr(row, key)) is not UNSET),
         row.itemised is False,
     )
 

@@ -363,16 +363,14 @@ def _extras_by_place(extras: dict[str, object], policies: Sequence[PolicyResult]
 
 
 def _clean(value: T) -> T:
-    """The same values with every text storable."""
-    plain = _cleaned(msgspec.to_builtins(value, builtin_types=(datetime,)))
-    return msgspec.convert(plain, type(value))
-
-
-def _cleaned(value: object) -> object:
+    """The same value with every text in it storable."""
+    result: Any = value
     if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, dict):
-        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_cleaned(item) for item in value]
-    return value
+        result = storable(value)
+    elif isinstance(value, Struct):
+        result = type(value)(**{name: _clean(getattr(value, name)) for name in value.__struct_fields__})
+    elif isinstance(value, dict):
+        result = {_clean(key): _clean(item) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        result = type(value)(map(_clean, value))
+    return result  # type: ignore[no-any-return]
