@@ -23,6 +23,7 @@ Allowed = Callable[[str], bool]
 CONNECT_S = 10.0
 WHOLE_S = 60.0  # RFC 8461 section 3.3 suggests a minute
 _HEAD_BYTES = 64 * 1024
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address behind a translator
 
 
 class HttpsError(TlsrptError):
@@ -54,6 +55,7 @@ class Response(Struct, frozen=True, kw_only=True):
     body: bytes
     cut: bool
     tls_version: str
+    expires: float  # seconds since 1970: the end of the certificate
 
 
 def is_public(address: str) -> bool:
@@ -63,6 +65,8 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(known, "ipv4_mapped", None) or getattr(known, "sixtofour", None)
+    if known in _NAT64:
+        mapped = ipaddress.IPv4Address(int(known) & 0xFFFFFFFF)
     return known.is_global and not known.is_multicast and (mapped is None or is_public(str(mapped)))
 
 
@@ -87,7 +91,8 @@ async def send(request: Request, address: str, trust: ssl.SSLContext) -> Respons
             try:
                 writer.write(_head(request) + request.body)
                 await writer.drain()
-                version = writer.get_extra_info("ssl_object").version() or ""
+                tls = writer.get_extra_info("ssl_object")
+                version, end = tls.version() or "", ssl.cert_time_to_seconds(tls.getpeercert()["notAfter"])
                 limit = request.max_bytes + _HEAD_BYTES
                 raw = await _read(reader, limit)
             finally:
@@ -96,7 +101,7 @@ async def send(request: Request, address: str, trust: ssl.SSLContext) -> Respons
         raise HttpsError(f"no whole answer within {WHOLE_S:g} s", stage="http", where=where) from error
     except OSError as error:
         raise HttpsError(f"the connection broke: {error}", stage="http", where=where) from error
-    return _parse(raw, request, where, version)
+    return _parse(raw, request, where, version, end)
 
 
 async def _connect(
@@ -148,7 +153,7 @@ class _Octets:
         return io.BytesIO(self._raw)
 
 
-def _parse(raw: bytes, request: Request, where: str, tls_version: str) -> Response:
+def _parse(raw: bytes, request: Request, where: str, tls_version: str, expires: float) -> Response:
     if not raw:
         raise HttpsError("the connection was closed without an answer", stage="http", where=where)
     try:
@@ -169,6 +174,7 @@ def _parse(raw: bytes, request: Request, where: str, tls_version: str) -> Respon
         body=body[: request.max_bytes],
         cut=cut,
         tls_version=tls_version,
+        expires=expires,
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_AHEAD = 8  # times at_once: a slow domain holds the results behind it back, not their work
+_AHEAD = 20  # times at_once: results that wait for a slow one before them
 
 
 async def run_in_order(
@@ -20,17 +19,23 @@ async def run_in_order(
     at_once: int,
 ) -> None:
     """Do the work for each item, so many at once, and deliver the results one by one, in the order of the items."""
-    places = asyncio.Semaphore(at_once)
+    numbered = enumerate(items)
+    done: dict[int, Result] = {}
+    due = 0
+    moved = asyncio.Event()
 
-    async def one(item: Item) -> Result:
-        async with places:
-            return await work(item)
+    async def worker() -> None:
+        nonlocal due
+        for number, item in numbered:
+            while number - due > _AHEAD * at_once:
+                moved.clear()
+                await moved.wait()
+            done[number] = await work(item)
+            while due in done:
+                deliver(done.pop(due))
+                due += 1
+            moved.set()
 
     async with asyncio.TaskGroup() as group:
-        under_way: deque[asyncio.Task[Result]] = deque()
-        for item in items:
-            under_way.append(group.create_task(one(item)))
-            while under_way and (under_way[0].done() or len(under_way) >= _AHEAD * at_once):
-                deliver(await under_way.popleft())
-        while under_way:
-            deliver(await under_way.popleft())
+        for _ in range(at_once):
+            group.create_task(worker())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from tlsrpt.core.findings import Finding
+from tlsrpt.core.mtasts import LABEL as STS_LABEL
 from tlsrpt.core.record import LABEL, misplaced_names, owner_name
 from tlsrpt.core.text import printable
 from tlsrpt.dns.resolver import Resolver
@@ -21,6 +22,19 @@ _FURTHER = (
     "_smtp._tls._tcp", "_smtp._tls.smtp", "_smtp._tls.mx", "_smtp._tls.www", "_mta-sts", "_dmarc",
 )  # fmt: skip
 _WILDCARD_TEST = "tlsrpt-asks-whether-a-wildcard-answers"
+# The record of MTA-STS: the underscore lost, the hyphen changed, the name of the policy host.
+_STS = (
+    "mta-sts",
+    "_mta_sts",
+    "_mtasts",
+    "mtasts",
+    "mta_sts",
+    "_sts",
+    "_mta-sts._smtp",
+    "_smtp._mta-sts",
+    "_mta-sts.mail",
+)
+_STS_OURS = re.compile(rb"STSv1", re.IGNORECASE)
 # A TLSRPT record, however badly written, or a list of destinations that no other standard's record has.
 _OURS = re.compile(rb"T[LS]{2}-?RPT|^[\s\"'\\]*rua[ \t]*=", re.IGNORECASE)
 
@@ -39,19 +53,52 @@ async def find_misplaced(resolver: Resolver, domain: str, mx_hosts: Sequence[str
     inside = [host for host in mx_hosts if host.endswith("." + domain)]
     names += [name for host in inside for name in (owner_name(host), host)]
     names = [name for name in dict.fromkeys(names) if len(name) <= 253]
+    found = await _look(resolver, names, _OURS)
+    hosts = {owner_name(host) for host in inside}
+    return [
+        Misplaced(name=name, texts=texts, finding=_misplaced(name, domain, texts, name in hosts))
+        for name, texts in found
+    ]
+
+
+async def find_misplaced_sts(resolver: Resolver, domain: str) -> list[Misplaced]:
+    """The same for the `_mta-sts` record (D-31)."""
+    right = f"{STS_LABEL}.{domain}"
+    names = [*(f"{label}.{domain}" for label in _STS), f"{right}.{domain}", domain]
+    found = await _look(resolver, [name for name in names if len(name) <= 253], _STS_OURS)
+    return [
+        Misplaced(
+            name=name,
+            texts=texts,
+            finding=Finding(
+                code="wrong-name",
+                severity="error",
+                where=name,
+                message=f"found it there: {_shown(texts)} stands at {name}",
+                consequence=f"Senders look at {right} alone: they see no policy.",
+                fix=f"move it to {right}",
+            ),
+        )
+        for name, texts in found
+    ]
+
+
+async def _look(
+    resolver: Resolver, names: Sequence[str], ours: re.Pattern[bytes]
+) -> list[tuple[str, tuple[bytes, ...]]]:
+    """The names that hold TXT records of this kind, with those records."""
     answers = await asyncio.gather(*(resolver.lookup(name, "TXT") for name in names))
     found = []
     for name, answer in zip(names, answers, strict=True):
-        texts = tuple(text for text in answer.texts if _OURS.search(text))
+        texts = tuple(text for text in answer.texts if ours.search(text))
         if texts:
-            finding = _misplaced(name, domain, texts, name in (owner_name(host) for host in inside))
-            found.append(Misplaced(name=name, texts=texts, finding=finding))
+            found.append((name, texts))
     return found
 
 
 def _misplaced(name: str, domain: str, texts: Sequence[bytes], at_mx_host: bool) -> Finding:
     right = owner_name(domain)
-    text = printable(texts[0].decode("utf-8", "backslashreplace"), 200)
+    text = _shown(texts)
     if name == domain:
         code, why, fix = "at-bare-domain", "at the bare domain", f"move it to {right}"
     elif name == f"{right}.{domain}":
@@ -72,6 +119,10 @@ def _misplaced(name: str, domain: str, texts: Sequence[bytes], at_mx_host: bool)
         consequence=f"No sender looks there, only at {right}: no reports are sent.",
         fix=fix,
     )
+
+
+def _shown(texts: Sequence[bytes]) -> str:
+    return printable(texts[0].decode("utf-8", "backslashreplace"), 200)
 
 
 async def find_wildcard(resolver: Resolver, domain: str, texts: Sequence[bytes]) -> Finding | None:

@@ -74,7 +74,7 @@ async def check_record(resolver: Resolver, domain: str, around: Surroundings) ->
     seen, route, voices = await asyncio.gather(
         resolver.lookup(name, "TXT"),
         mail_route(resolver, domain),
-        _authoritative(resolver, name, around.authority_port),
+        authoritative(resolver, name, around.authority_port),
     )
     authority = next((voice for voice in voices if not voice.answer.unknown), None)
     # A resolver keeps "not there" for a while after the record was published: then the record itself is judged.
@@ -87,7 +87,7 @@ async def check_record(resolver: Resolver, domain: str, around: Surroundings) ->
         if answer.bogus or await resolver.fails_dnssec(name, "TXT"):
             dnssec, check = "bogus", replace(check, findings=(_bogus(name, answer),))
     else:
-        dnssec = await _dnssec(resolver, seen)
+        dnssec = await dnssec_status(resolver, seen)
         beside += _ttl(name, authority.answer if authority else None, dnssec)
     if answer.absent or check.verdict == "ignored":
         check = await _unusable(resolver, check, route, answer)
@@ -256,12 +256,13 @@ async def _parent_record(resolver: Resolver, domain: str) -> Finding | None:
 # --- what stands around it -------------------------------------------------------------------------------------------
 
 
-async def _authoritative(resolver: Resolver, name: str, port: int) -> list[Voice]:
+async def authoritative(resolver: Resolver, name: str, port: int) -> list[Voice]:
+    """What each authoritative server of a name's zone says; none where the zone can't be found."""
     zone = await find_zone(resolver, name)
     return await ask_servers(resolver, zone.name_servers, name, "TXT", port=port)
 
 
-async def _dnssec(resolver: Resolver, answer: Answer) -> Dnssec:
+async def dnssec_status(resolver: Resolver, answer: Answer) -> Dnssec:
     """By the resolver's word; where it does not validate at all, nothing is known (T-20)."""
     if answer.ad:
         return "secure"

@@ -20,7 +20,7 @@ CIRCLE = f"CNAME records in a circle, or more than {MAX_ALIASES} in a row"
 _LONGEST_NEGATIVE_S = 10_800  # RFC 2308 section 5
 
 
-class Alias(Struct, frozen=True):
+class Alias(Struct, frozen=True, gc=False):
     """A CNAME record that was followed."""
 
     owner: str
@@ -28,7 +28,7 @@ class Alias(Struct, frozen=True):
     ttl: int
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Struct, frozen=True, kw_only=True, gc=False):
     """What came back for one name and type.
 
     Attributes:

@@ -60,14 +60,14 @@ class WireError(TlsrptError):
     """Octets that are no answer to what was asked."""
 
 
-class MX(Struct, frozen=True, order=True):
+class MX(Struct, frozen=True, order=True, gc=False):
     """One mail exchanger (RFC 1035 section 3.3.9); "." for none (RFC 7505)."""
 
     preference: int
     exchange: str
 
 
-class SOA(Struct, frozen=True):
+class SOA(Struct, frozen=True, gc=False):
     """What a check needs of the start of a zone."""
 
     mname: str
@@ -75,7 +75,7 @@ class SOA(Struct, frozen=True):
     minimum: int
 
 
-class TLSA(Struct, frozen=True):
+class TLSA(Struct, frozen=True, gc=False):
     """One TLSA record (RFC 6698 section 2.1)."""
 
     usage: int
@@ -87,7 +87,7 @@ class TLSA(Struct, frozen=True):
 Data = str | bytes | MX | SOA | TLSA  # address, name | TXT strings joined, other | ...
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """One resource record; `owner` in lower case without the final dot."""
 
     owner: str
@@ -96,7 +96,7 @@ class Record(Struct, frozen=True):
     data: Data
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """An answer as it came.
 
     Attributes:
