@@ -17,13 +17,16 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 # What a checkout gathers beside the project's files; git knows it from .gitignore, an unpacked sdist has no git to ask.
-GATHERED = re.compile(r"(\.venv|demo/|dist/|build/|docs/_build/|bench/data/|\.\w+_cache/|\.hypothesis/)|.*__pycache__/")
+GATHERED = re.compile(
+    r"(\.git/|\.venv|demo/|dist/|build/|docs/_build/|bench/data/|\.\w+_cache/|\.hypothesis/)|.*__pycache__/"
+)
 
 
 def files_of_the_project() -> list[Path]:
     if (ROOT / ".git").exists() and shutil.which("git"):
-        listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True)
-        return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+        listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=False)
+        if listed.returncode == 0:  # git refuses a checkout that belongs to another user
+            return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
     found = [path for path in ROOT.rglob("*") if path.is_file()]
     return [path for path in found if not GATHERED.match(path.relative_to(ROOT).as_posix())]
 
