@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.command import TLSRPT, tlsrpt
 from tlsrpt.cli.main import VERBS
-
-TLSRPT = str(Path(sys.executable).with_name("tlsrpt"))
-
-
-def tlsrpt(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([TLSRPT, *args], capture_output=True, text=True, timeout=30, env={**os.environ, **env})
 
 
 def modules(*args: str) -> set[str]:

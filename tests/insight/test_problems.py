@@ -1,0 +1,212 @@
+"""Failures become the problems that an administrator would name: place, fault, side, effect, next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlsrpt.core.results import RESULT_TYPES
+from tlsrpt.insight.problems import Problem, problems
+from tlsrpt.store.values import FailureRow, SessionRow
+
+DAY = date(2026, 3, 1)
+MX = "mx1.orchard.example"
+
+
+def failure(result: str = "certificate-expired", **values: Any) -> FailureRow:
+    row: dict[str, Any] = {
+        "report_domain": "orchard.example", "day": DAY, "sender": "big.example", "policy_type": "sts",
+        "policy_mode": "enforce", "policy_domain": "orchard.example", "result_type": result, "mx_host": MX,
+        "receiving_ip": "", "reason": "", "failed": 10,
+    }  # fmt: skip
+    return FailureRow(**(row | values))
+
+
+def sessions(sender: str = "big.example", days: Iterable[int] = (0,), **values: Any) -> list[SessionRow]:
+    row: dict[str, Any] = {
+        "report_domain": "orchard.example", "sender": sender, "policy_type": "sts", "successful": 90, "failed": 0,
+    }  # fmt: skip
+    return [SessionRow(day=DAY + timedelta(days=n), **(row | values)) for n in days]
+
+
+def only(found: list[Problem]) -> Problem:
+    assert len(found) == 1, [(each.place, each.result_types) for each in found]
+    return found[0]
+
+
+def test_one_host_that_serves_many_domains_is_one_problem() -> None:
+    rows = [failure(report_domain=f"d{n}.example", policy_domain=f"d{n}.example") for n in range(50)]
+    problem = only(problems(rows, [], DAY))
+    assert (problem.place, len(problem.domains), problem.failed) == (MX, 50, 500)
+
+
+@pytest.mark.parametrize(
+    ("row", "place", "kind"),
+    [
+        pytest.param(failure(), MX, "mx", id="the MX host"),
+        pytest.param(failure(mx_host="", receiving_ip="192.0.2.1"), "192.0.2.1", "mx", id="no name: its address"),
+        pytest.param(failure(mx_host=""), "MX hosts of orchard.example", "mx", id="neither: F-38, Microsoft"),
+        pytest.param(failure("sts-policy-fetch-error", mx_host=""), "mta-sts.orchard.example", "policy-host", id="policy host"),
+        pytest.param(
+            failure("tlsa-invalid", policy_type="tlsa", policy_domain="mx.host.example", mx_host=""),
+            "_25._tcp.mx.host.example", "tlsa-record", id="DANE filed under the MX host: F-31",
+        ),
+        pytest.param(failure("dane-required", policy_type="tlsa"), "big.example", "sender", id="the sender demands it"),
+        pytest.param(
+            failure("validation-failure", reason="MX_HOSTS_MISMATCH", mx_host=""), "mta-sts.orchard.example", "policy-host",
+            id="a name mismatch has no own type: D-70",
+        ),
+    ],
+)  # fmt: skip
+def test_the_place_is_what_somebody_has_to_look_at(row: FailureRow, place: str, kind: str) -> None:
+    problem = only(problems([row], [], DAY))
+    assert (problem.place, problem.place_kind) == (place, kind)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(
+            failure("certificate-not-trusted", sender="s2.example", reason="invalid peer certificate: Expired"),
+            id="a reason",
+        ),
+        pytest.param(failure(sender="s2.example", mx_host=""), id="no host named"),
+        pytest.param(
+            failure("validation-failure", sender="s2.example", mx_host="", reason="VALIDATION_FAILURE"),
+            id="Microsoft's",
+        ),
+    ],
+)
+def test_one_cause_under_several_names_is_one_problem(other: FailureRow) -> None:
+    """D-70, D-71."""
+    problem = only(problems([failure(), other], [], DAY))
+    assert problem.place == MX
+    assert problem.failed == 20
+    assert problem.cause.code == "renewed-not-reloaded"
+
+
+def test_what_names_another_host_or_other_days_joins_nothing() -> None:
+    rows = [
+        failure(),
+        failure("validation-failure", mx_host="mx2.orchard.example", sender="s2.example"),
+        failure("validation-failure", mx_host="", sender="s3.example", day=DAY + timedelta(days=20)),
+    ]
+    assert len(problems(rows, [], DAY)) == 3
+
+
+def test_a_mismatch_at_a_tlsa_record_is_one_problem_whatever_senders_call_it() -> None:
+    """T-64: validation-failure at mox, certificate-not-trusted at Postfix, tlsa-invalid at Stalwart."""
+    dane = {"policy_type": "tlsa", "policy_mode": "", "policy_domain": MX}
+    rows = [
+        failure("validation-failure", sender="mox.example", reason="dane-no-match", **dane),
+        failure("certificate-not-trusted", sender="postfix.example", **dane),
+        failure("tlsa-invalid", sender="stalwart.example", reason="No matching certificates found.", **dane),
+    ]
+    problem = only(problems(rows, [], DAY))
+    assert (problem.place, problem.side.party, problem.consequence) == (f"_25._tcp.{MX}", "dns", "refused")
+    assert problem.cause.code == "tlsa-key-changed"
+
+
+def test_several_senders_make_it_certain_and_one_of_many_does_not() -> None:
+    two = only(problems([failure(), failure(sender="s2.example")], [], DAY))
+    one = only(problems([failure()], [*sessions(), *sessions("s2.example")], DAY))
+    alone = only(problems([failure()], sessions(), DAY))
+    assert [each.side.confidence for each in (two, one, alone)] == ["high", "low", "medium"]
+    assert one.others == ("s2.example",)
+
+
+def test_one_sender_of_many_that_does_not_trust_the_chain_may_have_an_old_store() -> None:
+    problem = only(problems([failure("certificate-not-trusted")], sessions("s2.example"), DAY))
+    assert (problem.side.party, problem.cause.code) == ("sender", "sender-trust-store")
+
+
+def test_share_is_of_the_senders_that_see_it() -> None:
+    """failed of all sessions of those senders to these domains, from first to last seen."""
+    around = [*sessions(days=range(3), failed=10), *sessions("s2.example", days=range(3))]
+    problem = only(problems([failure(), failure(day=DAY + timedelta(days=1))], around, DAY + timedelta(days=2)))
+    assert (problem.failed, problem.total, problem.days) == (20, 200, 2)
+
+
+@pytest.mark.parametrize(
+    ("later", "today", "state"),
+    [
+        pytest.param([], 1, "open", id="reports come a day late"),
+        pytest.param([1], 2, "open", id="one clean day may be a quiet one"),
+        pytest.param([1, 2], 3, "quiet", id="the sender reports and no longer sees it"),
+        pytest.param([], 10, "unknown", id="the sender fell silent"),
+    ],
+)
+def test_the_state_is_judged_from_the_senders_that_saw_it(later: list[int], today: int, state: str) -> None:
+    around = [*sessions(days=[0, *later]), *sessions("s2.example", days=range(10))]
+    assert only(problems([failure(failed=50)], around, DAY + timedelta(days=today))).state == state
+
+
+@pytest.mark.parametrize(
+    ("row", "state"),
+    [
+        pytest.param(failure("validation-failure", failed=1), "watch", id="one session"),
+        pytest.param(
+            failure("validation-failure", failed=1, reason="io-timeout-during-handshake"), "watch", id="a time-out"
+        ),
+        pytest.param(failure("sts-policy-fetch-error", mx_host="", failed=2), "watch", id="a fetch that failed"),
+        pytest.param(failure("certificate-expired", failed=1), "open", id="an expired certificate does not pass"),
+        pytest.param(failure("validation-failure", failed=50), "open", id="many sessions"),
+    ],
+)
+def test_one_sender_one_day_few_sessions_is_watched_and_accuses_nobody(row: FailureRow, state: str) -> None:
+    """D-73."""
+    assert only(problems([row], sessions(), DAY)).state == state
+
+
+def test_the_worst_comes_first() -> None:
+    """What is open before what is over, mail refused before mail in clear before mail unverified, then by size."""
+    rows = [
+        failure(mx_host="a.example", policy_mode="testing", failed=900),
+        failure("starttls-not-supported", mx_host="b.example", policy_type="no-policy-found", failed=100),
+        failure(mx_host="c.example", failed=5),
+        failure(mx_host="d.example", failed=50),
+        failure(mx_host="e.example", failed=5000, day=DAY - timedelta(days=20)),
+    ]
+    found = problems(rows, sessions(days=range(-10, 1)), DAY)
+    assert [each.place[0] for each in found] == ["d", "c", "b", "a", "e"]
+
+
+def test_commands_hold_the_place_and_nothing_that_a_report_made_up() -> None:
+    """A host name from a report is hostile: only what is a domain name gets into a command."""
+    good = only(problems([failure()], [], DAY))
+    assert f"-connect {MX}:25" in good.verify
+    evil = only(problems([failure(mx_host="$(reboot).example; rm -rf /")], [], DAY))
+    assert "reboot" not in evil.verify
+    assert "<MX host>" in evil.verify
+
+
+@given(
+    st.lists(
+        st.builds(
+            failure,
+            st.sampled_from([*RESULT_TYPES, "", "made-up"]),
+            report_domain=st.sampled_from(["a.example", "b.example"]),
+            policy_domain=st.sampled_from(["a.example", MX]),
+            sender=st.sampled_from(["s1", "s2", "s3"]),
+            policy_type=st.sampled_from(["sts", "tlsa", "no-policy-found", "", "other"]),
+            policy_mode=st.sampled_from(["", "enforce", "testing", "none"]),
+            mx_host=st.sampled_from(["", MX, "mx2.example"]),
+            receiving_ip=st.sampled_from(["", "192.0.2.1", "2001:db8::1"]),
+            reason=st.sampled_from(["", "VALIDATION_FAILURE", "MX_HOSTS_MISMATCH", "dane-no-match", "expired", "\x00"]),
+            day=st.integers(0, 40).map(lambda n: DAY + timedelta(days=n)),
+            failed=st.integers(0, 1000),
+        ),
+        max_size=30,
+    )
+)
+def test_every_failed_session_is_in_exactly_one_problem(rows: list[FailureRow]) -> None:
+    """Nothing is lost in the grouping, nothing counted twice, and the order of the rows changes nothing."""
+    found = problems(rows, [], DAY + timedelta(days=41))
+    assert sum(each.failed for each in found) == sum(row.failed for row in rows)
+    assert all(each.failed <= each.total and each.next_step and each.title for each in found)
+    assert [each.place for each in problems(rows[::-1], [], DAY + timedelta(days=41))] == [each.place for each in found]
