@@ -52,7 +52,8 @@ def open_document(
     """
     inside = _Inside(reports=[], faults=[], other=[])
     message: Message | None = None
-    if is_message(data):
+    mail = is_message(data)
+    if mail:
         message = _open_message(data, inside, limits, strict)
     else:
         _open_body(data, inside, file_name, limits, strict, alone_in_zip)
@@ -61,7 +62,7 @@ def open_document(
         source=source,
         received_at=received_at,
         raw=data,
-        form="message" if message or is_message(data) else "body",
+        form="message" if mail else "body",
         file_name=file_name or None,
         headers=_mail_headers(message.headers) if message else None,
         reports=tuple(inside.reports),
@@ -173,8 +174,10 @@ def report_domains(report: Report, header: str | None, file_name: str | None) ->
     TLS-Report-Domain, else the file name's, else the one sts or no-policy-found domain of the report, else the
     policy's own: DANE entries of some senders name the MX host instead of the domain the mail was for (F-31).
     """
-    named = parse_file_name(file_name) if file_name else None
-    asked = _domain(header) or (_domain(named.domain) if named else None)
+    asked = _domain(header)
+    if asked is None and file_name:
+        named = parse_file_name(file_name)
+        asked = _domain(named.domain) if named else None
     if asked is None:
         mail = {
             entry.policy.policy_domain
