@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -12,6 +11,7 @@ from tlsrpt.core.findings import Finding
 from tlsrpt.core.mtasts import LABEL as STS_LABEL
 from tlsrpt.core.record import LABEL, misplaced_names, owner_name
 from tlsrpt.core.text import printable
+from tlsrpt.dns.change import is_tlsrpt
 from tlsrpt.dns.resolver import Resolver
 
 # More of the kinds that `misplaced_names` lists: separators and underscores lost or swapped, names of other standards.
@@ -34,9 +34,6 @@ _STS = (
     "_smtp._mta-sts",
     "_mta-sts.mail",
 )
-_STS_OURS = re.compile(rb"STSv1", re.IGNORECASE)
-# A TLSRPT record, however badly written, or a list of destinations that no other standard's record has.
-_OURS = re.compile(rb"T[LS]{2}-?RPT|^[\s\"'\\]*rua[ \t]*=", re.IGNORECASE)
 
 
 class Misplaced(Struct, frozen=True, kw_only=True):
@@ -53,7 +50,7 @@ async def find_misplaced(resolver: Resolver, domain: str, mx_hosts: Sequence[str
     inside = [host for host in mx_hosts if host.endswith("." + domain)]
     names += [name for host in inside for name in (owner_name(host), host)]
     names = [name for name in dict.fromkeys(names) if len(name) <= 253]
-    found = await _look(resolver, names, _OURS)
+    found = await _look(resolver, names, is_tlsrpt)
     hosts = {owner_name(host) for host in inside}
     return [
         Misplaced(name=name, texts=texts, finding=_misplaced(name, domain, texts, name in hosts))
@@ -65,7 +62,7 @@ async def find_misplaced_sts(resolver: Resolver, domain: str) -> list[Misplaced]
     """The same for the `_mta-sts` record (D-31)."""
     right = f"{STS_LABEL}.{domain}"
     names = [*(f"{label}.{domain}" for label in _STS), f"{right}.{domain}", domain]
-    found = await _look(resolver, [name for name in names if len(name) <= 253], _STS_OURS)
+    found = await _look(resolver, [name for name in names if len(name) <= 253], _is_sts)
     return [
         Misplaced(
             name=name,
@@ -83,14 +80,18 @@ async def find_misplaced_sts(resolver: Resolver, domain: str) -> list[Misplaced]
     ]
 
 
+def _is_sts(text: bytes) -> bool:
+    return b"stsv1" in text.lower()
+
+
 async def _look(
-    resolver: Resolver, names: Sequence[str], ours: re.Pattern[bytes]
+    resolver: Resolver, names: Sequence[str], ours: Callable[[bytes], bool]
 ) -> list[tuple[str, tuple[bytes, ...]]]:
     """The names that hold TXT records of this kind, with those records."""
     answers = await asyncio.gather(*(resolver.lookup(name, "TXT") for name in names))
     found = []
     for name, answer in zip(names, answers, strict=True):
-        texts = tuple(text for text in answer.texts if ours.search(text))
+        texts = tuple(text for text in answer.texts if ours(text))
         if texts:
             found.append((name, texts))
     return found

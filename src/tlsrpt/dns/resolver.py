@@ -116,6 +116,10 @@ class Resolver:
                 return last
         return last
 
+    async def ask_afresh(self, name: str, rtype: str) -> Answer:
+        """Look a name up without what is kept here; the resolver itself may still keep an old answer."""
+        return await self._resolve(name.lower(), rtype)
+
     async def fails_dnssec(self, name: str, rtype: str) -> bool:
         """Whether a look-up that ended in SERVFAIL works once the resolver does not check DNSSEC."""
         return not (await self._ask(name, rtype, checking=False)).unknown
