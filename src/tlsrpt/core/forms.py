@@ -7,7 +7,6 @@ value that comes back unchanged was well formed. Nothing is noted here: the read
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
@@ -270,14 +269,3 @@ def _tlsa(text: str) -> str:
     """A TLSA record with single blanks and its hex in one piece; another text as it is."""
     match = _LOOSE_TLSA.fullmatch(text.strip())
     return f"{match[1]} {match[2]} {match[3]} {''.join(match[4].split())}" if match else text.strip()
-
-
-def nested_array(text: str) -> list[object] | None:
-    """The array that a string holds as JSON text (F-32), if it does."""
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, list) else None

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tlsrpt.core.errors import LimitError, ReportError
-from tlsrpt.core.limits import Limits
+from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
 from tlsrpt.core.notes import Notes, Place, shown
 from tlsrpt.core.text import printable
 
@@ -105,6 +105,7 @@ def documents(text: str, notes: Notes, limits: Limits) -> Iterator[object]:
     """
     decoder = _decoder(notes)
     unencodable = _UNENCODABLE.search(text) is not None
+    within = len(text) <= limits.string_length and text.count("{") + text.count("[") <= limits.json_depth
     position = _BETWEEN.match(text).end()  # type: ignore[union-attr]
     count = 0
     while position < len(text):
@@ -121,7 +122,8 @@ def documents(text: str, notes: Notes, limits: Limits) -> Iterator[object]:
             value, position = loose
         except RecursionError as error:
             raise _too_deep(limits) from error
-        check_value(value, limits)
+        if not within:
+            check_value(value, limits)
         if unencodable:
             value = _clean(value, notes)
         count += 1
@@ -158,6 +160,19 @@ def _loose(text: str, position: int, notes: Notes) -> tuple[object, int] | None:
         return None
     notes.note("format-json", _TOP, "control characters stand unescaped in a string", "read as they stand")
     return value, end
+
+
+def nested_array(text: str, notes: Notes) -> list[object] | None:
+    """The array that a string holds as JSON text (F-32), if it does."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value, end = _decoder(notes).raw_decode(text.strip())
+        check_value(value, DEFAULT_LIMITS)
+    except (json.JSONDecodeError, RecursionError, LimitError):
+        return None
+    cleaned = _clean(value, notes)
+    return cleaned if isinstance(cleaned, list) and end == len(text.strip()) else None
 
 
 def _clean(value: object, notes: Notes) -> object:

@@ -17,7 +17,7 @@ from tlsrpt.core import forms
 from tlsrpt.core.domain import is_domain, parse_domain
 from tlsrpt.core.errors import DomainError, LimitError, ReportError
 from tlsrpt.core.filename import FileName
-from tlsrpt.core.jsontext import Oversized
+from tlsrpt.core.jsontext import Oversized, nested_array
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.notes import SENDERS_FAULT, Notes, Place, shown
 from tlsrpt.core.report import (
@@ -175,8 +175,21 @@ def _fields(obj: dict[str, object], keys: Keys, notes: Notes, at: Place) -> dict
     return fields
 
 
+def _keep(notes: Notes, at: Place, key: str, value: object) -> None:
+    notes.keep_extra(at, key, _plain(value))
+
+
+def _plain(value: object) -> object:
+    """A value as any JSON writer takes it: a number that was too large for one is its text."""
+    if isinstance(value, Oversized):
+        return str.__str__(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 def _extra(notes: Notes, at: Place, key: str, value: object) -> None:
-    notes.keep_extra(at, key, value)
+    _keep(notes, at, key, value)
     place = at.key(shown(key, 64).strip('"'))
     if not notes.noted("extra-key", place):
         notes.note("extra-key", place, f"RFC 8460 knows no key {shown(key)} here; it holds {shown(value)}", "kept")
@@ -211,10 +224,10 @@ def _odd_text(value: object, key: str, notes: Notes, at: Place) -> str | None:
         return None
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and value[0].strip():
         notes.note(f"type-{key}", at, f"{key} is an array, not a string", f"read as {shown(value[0])}")
-        return value[0]
+        return str.__str__(value[0])
     if isinstance(value, (list, dict)):
         if value:
-            notes.keep_extra(Place(at.path.rpartition(".")[0], ""), key, value)
+            _keep(notes, Place(at.path.rpartition(".")[0], ""), key, value)
         notes.note(f"type-{key}", at, f"{key} is {shown(value)}, not a string", "read as absent; kept as it is")
         return None
     if isinstance(value, Oversized) or not isinstance(value, str):
@@ -479,7 +492,7 @@ def _policy_list(fields: dict[str, object], notes: Notes, at: Place) -> list[obj
         if all(isinstance(entry, dict) for entry in entries):
             notes.note("type-policies", at, "policies is an object, not an array", f"read as {len(entries)} of them")
             return entries
-    if isinstance(value, str) and (inner := forms.nested_array(value)) is not None:
+    if isinstance(value, str) and (inner := nested_array(value, notes)) is not None:
         notes.note("nested-policies", at, "policies is a string that holds JSON", "unpacked")
         return inner
     raise ReportError(f"policies is {shown(value)}, not an array", where=at.path)
@@ -524,7 +537,7 @@ def _object(fields: dict[str, object], key: str, notes: Notes, at: Place) -> dic
         kind = "null" if value is None else "type"
         notes.note(f"{kind}-{key}", place, f"{key} is {shown(value)}, not an object", "read as absent")
         if value is not None:
-            notes.keep_extra(at, key, value)
+            _keep(notes, at, key, value)
     return {}
 
 
@@ -613,7 +626,7 @@ def _policy_string(fields: dict[str, object], kind: str | None, notes: Notes, at
         return tuple(value)
     lines: list[str] = []
     for item in _strings(value, key, notes, place) or ():
-        inner = forms.nested_array(item)
+        inner = nested_array(item, notes)
         if inner is not None:
             if not notes.noted(f"nested-{key}", place):
                 notes.note(
@@ -731,8 +744,8 @@ def _details(
         )
     elif isinstance(value, list):
         rows = value
-    elif isinstance(value, str) and (not value.strip() or forms.nested_array(value) is not None):
-        rows = forms.nested_array(value) or []
+    elif isinstance(value, str) and (inner := [] if not value.strip() else nested_array(value, notes)) is not None:
+        rows = inner
         kind = "nested" if rows else "type"
         notes.note(
             f"{kind}-failure-details", place, "failure-details is a string, not an array", f"read as {len(rows)} rows"

@@ -10,6 +10,7 @@ import binascii
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from io import BytesIO
 from typing import Protocol
 
@@ -60,11 +61,10 @@ class _Stream(Protocol):
 def _best_inflater() -> tuple[Callable[[int], _Stream], type[Exception]]:
     """The inflater and what it raises: isal's if the extra `speed` is installed, with the same checks, else zlib's."""
     try:
-        from isal.igzip_lib import IsalError
-        from isal.isal_zlib import decompressobj
+        isal = import_module("isal.isal_zlib")
     except ImportError:
         return zlib.decompressobj, zlib.error
-    return decompressobj, IsalError
+    return isal.decompressobj, isal.error
 
 
 _inflater, _inflater_error = _best_inflater()
