@@ -210,3 +210,14 @@ def test_every_failed_session_is_in_exactly_one_problem(rows: list[FailureRow]) 
     assert sum(each.failed for each in found) == sum(row.failed for row in rows)
     assert all(each.failed <= each.total and each.next_step and each.title for each in found)
     assert [each.place for each in problems(rows[::-1], [], DAY + timedelta(days=41))] == [each.place for each in found]
+
+
+def test_the_effect_is_told_for_each_domain_by_its_policy() -> None:
+    """S5-01: under enforce mail is refused, under testing the same fault only makes it unverified."""
+    rows = [
+        failure(report_domain="strict.example"),
+        failure(report_domain="trying.example", policy_mode="testing", failed=500),
+    ]
+    problem = only(problems(rows, [], DAY))
+    assert problem.effects == (("refused", ("strict.example",)), ("delivered-unverified", ("trying.example",)))
+    assert problem.consequence == "refused"

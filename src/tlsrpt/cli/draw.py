@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from tlsrpt.core.findings import Finding
+from tlsrpt.core.findings import SENDERS_FAULT, Finding
 from tlsrpt.core.text import printable as printable
 
 Cell = str | int | float | None
@@ -155,5 +155,5 @@ def findings(items: Sequence[Finding], indent: str = "  ") -> None:
         paragraph(f"{item.code} at {item.where}: {item.message}", indent + "  ", lead, colour)
         if item.consequence:
             paragraph(item.consequence, indent + "  ")
-        if item.fix:
+        if item.fix and item.fix != SENDERS_FAULT:
             paragraph(f"Fix: {item.fix}", indent + "  ")

@@ -42,7 +42,7 @@ def draw_problem(problem: Problem, number: int | None = None, *, dated: bool = T
         draw.paragraph(f"{when}. {problem.state_reason}", indent, f"{indent}{problem.state}: ", colour)
     draw.paragraph(f"{_size(problem)}", indent)
     field("Domains", names([display_domain(name) for name in problem.domains]), indent)
-    field("Effect", f"{CONSEQUENCE[problem.consequence]}. {problem.consequence_text}", indent)
+    field("Effect", _effect(problem), indent)
     side = problem.side
     field("Whose side", f"{PARTY[side.party]} ({side.confidence} confidence). {' '.join(side.reasons)}", indent)
     field("Likely cause", f"{problem.cause.title}. {problem.cause.why}", indent)
@@ -52,6 +52,15 @@ def draw_problem(problem: Problem, number: int | None = None, *, dated: bool = T
         command(problem.verify, indent + "  ")
         draw.paragraph(f"Good: {problem.expected}", indent + "  ")
     field("More", f"tlsrpt explain {problem.result_type}" if problem.result_type else "", indent)
+
+
+def _effect(problem: Problem) -> str:
+    if len(problem.effects) == 1:
+        return f"{CONSEQUENCE[problem.consequence]}. {problem.consequence_text}"
+    each = [
+        f"{CONSEQUENCE[kind]} ({names([display_domain(name) for name in hit], 3)})" for kind, hit in problem.effects
+    ]
+    return f"{'; '.join(each)}. {problem.consequence_text}"
 
 
 def _size(problem: Problem) -> str:
@@ -106,6 +115,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         "reasons": problem.reasons,
         "consequence": problem.consequence,
         "consequence_text": problem.consequence_text,
+        "effects": [{"consequence": kind, "domains": hit} for kind, hit in problem.effects],
         "side": problem.side,
         "cause": problem.cause,
         "next_step": problem.next_step,

@@ -150,10 +150,7 @@ def draw_report(incoming: IncomingReport, title: str) -> None:
         )
     if incoming.findings:
         click.echo()
-        deviations = sum(item.severity != "info" for item in incoming.findings)
-        click.echo(
-            f"  {draw.plural(deviations, 'departure')} from RFC 8460, by the sender; the report was read all the same:"
-        )
+        draw.paragraph("The sender departs from RFC 8460 here; the report was read all the same, as said:", "  ")
         draw.findings(incoming.findings, "    ")
 
 

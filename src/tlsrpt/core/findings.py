@@ -8,6 +8,9 @@ from msgspec import Struct
 
 Severity = Literal["info", "warning", "error"]
 
+# The `fix` of a finding about a report that somebody else sent.
+SENDERS_FAULT = "a fault of the report's sender; nothing to do on the receiving side"
+
 
 class Finding(Struct, frozen=True, kw_only=True):
     """One fault or oddity, told so that a person can act on it.

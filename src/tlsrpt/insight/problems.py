@@ -77,8 +77,9 @@ class Problem(Struct, frozen=True, kw_only=True):
     last_seen: date
     days: int  # UTC days on which it was reported
     reasons: tuple[str, ...]  # as the senders worded them, most sessions first
-    consequence: ConsequenceKind
+    consequence: ConsequenceKind  # the worst
     consequence_text: str
+    effects: tuple[tuple[ConsequenceKind, tuple[str, ...]], ...]  # each consequence and its domains, the worst first
     side: Blame
     cause: Likely
     next_step: str
@@ -132,7 +133,8 @@ def _problem(group: Group, known: _Sessions, today: date) -> Problem:
     total = max(failed, sum(row.successful + row.failed for row in around if row.sender in senders))
     others = _by_weight((row.sender, row.successful) for row in around if row.sender not in senders and row.successful)
     cause, why = _likely(group, registered, others, total)
-    kind, text = _consequence(group, cause)
+    effects = _effects(group, cause)
+    kind, text = effects[0][:2]
     state, state_reason = _state(group, cause, known, total, today)
     values = _values(group)
     steps = tuple(fill(step, values) for step in cause.steps) if cause else ()
@@ -158,6 +160,7 @@ def _problem(group: Group, known: _Sessions, today: date) -> Problem:
         reasons=_by_weight((row.reason, row.failed) for row in rows if row.reason),
         consequence=kind,
         consequence_text=text,
+        effects=tuple((each, hit) for each, _, hit in effects),
         side=_side(group, registered, cause, senders, others, around),
         cause=Likely(
             code=cause.code if cause else "unknown",
@@ -237,14 +240,24 @@ def _by_pattern(group: Group, others: Sequence[str], total: int) -> dict[str, st
     return hints
 
 
-def _consequence(group: Group, cause: Cause | None) -> tuple[ConsequenceKind, str]:
-    """The worst that happens to mail, over the policies and modes under which it was reported."""
-    found = [
-        consequence(result, policy_type, mode or None, cause)  # type: ignore[arg-type]
-        for result, policy_type, mode in {(row.result_type, row.policy_type, row.policy_mode) for row in group.all_rows}
-    ]
-    worst = min(found, key=lambda each: (CONSEQUENCES.index(each.kind), each.text))
-    return worst.kind, worst.text
+def _effects(group: Group, cause: Cause | None) -> list[tuple[ConsequenceKind, str, tuple[str, ...]]]:
+    """What happens to mail, the worst first, and for which domains: those under testing fare better than under enforce.
+
+    A domain stands under the worst that it meets; the text is that of the rows with most sessions.
+    """
+    weights: Counter[tuple[str, str, str, str]] = Counter()
+    for row in group.all_rows:
+        weights[row.report_domain, row.result_type, row.policy_type, row.policy_mode] += row.failed
+    worst: dict[str, tuple[int, int, str]] = {}
+    for (domain, result, policy_type, mode), failed in weights.items():
+        found = consequence(result, policy_type, mode or None, cause)  # type: ignore[arg-type]
+        here = (CONSEQUENCES.index(found.kind), -failed, found.text)
+        worst[domain] = min(worst.get(domain, here), here)
+    effects = []
+    for rank in sorted({each[0] for each in worst.values()}):
+        hit = sorted((domain for domain, each in worst.items() if each[0] == rank), key=lambda name: worst[name])
+        effects.append((CONSEQUENCES[rank], worst[hit[0]][2], tuple(hit)))
+    return effects
 
 
 def _side(

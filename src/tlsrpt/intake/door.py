@@ -13,7 +13,7 @@ from msgspec import Struct
 from tlsrpt.core.domain import parse_domain
 from tlsrpt.core.errors import DomainError, LimitError, ReportError
 from tlsrpt.core.filename import file_name_findings, parse_file_name
-from tlsrpt.core.findings import Finding
+from tlsrpt.core.findings import SENDERS_FAULT, Finding
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.message import Headers, Message, Part, header_findings, is_message, label_findings, take_apart
 from tlsrpt.core.reading import Document, ReadReport, read_document
@@ -213,5 +213,5 @@ _ZIPPED = Finding(
     where="attachment",
     message="the report came in a zip archive",
     consequence="read all the same; RFC 8460 section 5.1 knows .json and .json.gz",
-    fix="a fault of the report's sender; nothing to do on the receiving side",
+    fix=SENDERS_FAULT,
 )
