@@ -5,7 +5,7 @@
 # start them at installation, on the usual ports; policy-rc.d forbids that for as long as this runs.
 set -eu
 
-packages="dovecot-core dovecot-imapd dovecot-lmtpd postfix python3-venv"
+packages="dovecot-core dovecot-imapd dovecot-lmtpd knot knot-dnsutils knot-dnssecutils postfix python3-venv unbound"
 
 command -v apt-get >/dev/null || { echo "make lab needs Debian or Ubuntu (apt-get); tests/lab stays out elsewhere" >&2; exit 1; }
 
