@@ -126,6 +126,8 @@ def mailto_uri(address: str) -> str:
     if text[:7].lower() == "mailto:":
         text = unquote_to_bytes(text[7:]).decode("utf-8", "replace")
     local, at, domain = text.rpartition("@")
+    if re.fullmatch(rf"(?:{_ATOM}|[.,;])+", local):
+        local = local if _is_local(local) else f'"{local}"'  # RFC 5322: in quotes, , and ; may stand in a local part
     if not at or not _is_local(local):
         hint = "" if local.isascii() else "; the part before @ must be ASCII"
         raise DestinationError(f"no mail address: {printable(text, 80)}{hint}", fix="write it as tls@example.com")
@@ -163,7 +165,7 @@ def _addresses(to: str) -> tuple[str, ...]:
     """The addresses of a mailto URI; () where there is none, or one of them can't be one."""
     if "/" in to:  # reserved (RFC 6068 section 2): mailto://a@b.example is no address
         return ()
-    text = unquote_to_bytes(to).decode("utf-8", "replace")
+    text = unquote_to_bytes(to).decode("utf-8", "replace") if "%" in to else to
     addresses = tuple(_address(part) for part in _list(text))
     return tuple(filter(None, addresses)) if all(addresses) else ()
 
@@ -176,9 +178,9 @@ def _list(text: str) -> list[str]:
 
 def _address(text: str) -> str | None:
     local, at, domain = text.rpartition("@")
-    if not at or not _is_local(local) or domain.endswith(".") or not domain.isascii() or domain != domain.strip():
+    if not at or not _is_local(local) or not domain.isascii() or domain != domain.strip():
         return None
-    name = _domain(domain)
+    name = _domain(domain)  # a final dot goes, as most mail servers do
     return f"{local}@{name}" if name else None
 
 
@@ -233,7 +235,7 @@ def mend(text: str) -> Mended:
     Args:
         text: one element of `rua`, without white space around it.
     """
-    if _is_right(text):
+    if is_right(text):
         return Mended(uris=(text,))
     faults: list[Fault] = []
     bare = _unwrapped(text, faults)
@@ -243,7 +245,8 @@ def mend(text: str) -> Mended:
     if scheme == "https":
         return _mend_https(rest, faults)
     if scheme:
-        return Mended(faults=tuple(faults), lost=False)
+        return Mended(faults=tuple(faults))
+    bare_scheme = text.lower().rstrip(":=") in ("mailto", "https")  # cut off by a wrong separator: the rest follows
     faults.append(
         Fault(
             "uri-invalid",
@@ -252,15 +255,16 @@ def mend(text: str) -> Mended:
             f"write a URI in its place: {_TEMPLATE}, or https://<host>/<path>",
         )
     )
-    return Mended(faults=tuple(faults), lost=True)
+    return Mended(faults=tuple(faults), lost=not bare_scheme)
 
 
-def _is_right(text: str) -> bool:
+def is_right(text: str) -> bool:
     """Whether nothing is to be said of it: the grammar, one plain address, or an endpoint without a password."""
     if not is_uri(text):
         return False
     if text.startswith("mailto:"):
-        return not re.search(r"[?#]", text) and len(_addresses(text[7:])) == 1
+        plain = "?" not in text and "#" not in text and not text.endswith(".")
+        return plain and len(_addresses(text[7:])) == 1
     return text.startswith("https:") and _host(text[6:]) is not None and not _USER.match(text[8:])
 
 
@@ -298,7 +302,7 @@ def _scheme(text: str, faults: list[Fault]) -> tuple[str, str]:
                 f"{printable(text, 60)} has no scheme",
                 "Not valid: the record counts as broken. Beside a right destination it costs that one too: "
                 f"{MOX} and {SYS4} drop all, Stalwart keeps those before it.",
-                f"write mailto:{printable(text, 60)}",
+                f"write mailto:{printable(_SIZE.sub('', text), 60)}",
             )
         )
         return "mailto", text
@@ -435,7 +439,7 @@ def _mend_mailto(rest: str, faults: list[Fault]) -> Mended:
     if not written and all(uris) and not any(fault.severity == "error" for fault in faults):
         faults.append(_unencoded(to, "/"))
     right = tuple(uri for uri in uris if uri)
-    if len(right) == len(uris) == 1 and not extra and written and read_destination("mailto:" + to):
+    if len(right) == len(uris) == 1 and written and is_right("mailto:" + to):
         right = ("mailto:" + to,)  # as its owner wrote it, but for the scheme
     return Mended(uris=right, faults=tuple(faults), lost=len(right) < len(uris))
 
@@ -476,8 +480,9 @@ def _mend_address(text: str, faults: list[Fault]) -> str | None:
             Fault(
                 "address-trailing-dot",
                 "a dot behind the domain of the address",
-                "No mail address by RFC 5321: reports may not be delivered.",
+                "No mail address by RFC 5321; many mail servers take the dot out, not all.",
                 "take the dot out",
+                "warning",
                 sign=".",
             )
         )

@@ -798,7 +798,7 @@ class _PolicyReading:
             self._uncovered(host)
         for pattern, line in self._mx_lines:
             self.notes.number = line
-            if not any(mx_matches(pattern, host) for host in self.hosts):
+            if not any(mx_matches(pattern, host) or _meant_for(pattern, host) for host in self.hosts):
                 self.notes.add(
                     "mx-pattern-unused",
                     0,

@@ -7,6 +7,7 @@ what that one place turns into the wanted octets.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -127,7 +128,7 @@ def _terraform(record: TxtRecord) -> str:
     """The provider of Cloudflare, version 5, wants the quotes; the one of AWS would add them."""
     return "\n".join(
         [
-            f'resource "cloudflare_dns_record" "{record.label.strip("_").replace(".", "_").replace("-", "_")}" {{',
+            f'resource "cloudflare_dns_record" "{"_".join(re.findall("[a-z]+", record.label))}" {{',
             "  zone_id = var.zone_id",
             f'  name    = "{record.label}"',
             '  type    = "TXT"',

@@ -26,6 +26,7 @@ from tlsrpt.core.destinations import (
     Destination,
     DestinationError,
     https_uri,
+    is_right,
     is_uri,
     looks_like_destination,
     mailto_uri,
@@ -64,6 +65,10 @@ _DMARC = ("p", "sp", "np", "ruf", "fo", "adkim", "aspf", "pct", "rf", "ri", "t",
 _FOREIGN = frozenset((*_DMARC, "id", "mode", "mx", "max_age", "version", "k", "h", "n", "s", "g"))
 _NAMES_LIKE_RUA = ("rua", "ruas", "uri", "uris", "url", "report", "reports")
 _MAX_SPLIT = 4  # records that one value may have been split into: their order is not kept, all are tried
+_MAX_SPLIT_LENGTH = 4096
+_MAX_URI = 2048  # beyond it nobody mends what raw commas cut
+# White space inside an address or behind its scheme; a run of it is looked at once, from its first character.
+_GAPS = re.compile(r"(?:(?<=mailto[:=])|(?<=https[:=]))[ \t]+|(?<![ \t])[ \t]+(?=@)|(?<=@)[ \t]+", re.IGNORECASE)
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -229,7 +234,10 @@ def _lint_several(shown: tuple[str, ...], texts: list[str]) -> Lint:
     if len(begun) == 1:
         return _lint_chosen(shown, texts, readings, begun[0])
     ours = [reading for reading in readings if reading.is_ours]
-    findings = [finding for reading in ours for finding in reading.findings]
+    findings = [finding for reading in ours or readings for finding in reading.findings]
+    findings += [
+        _dropped(index, texts[index], other) for index, other in enumerate(readings) if ours and not other.is_ours
+    ]
     if len(begun) > 1:
         findings.append(_several_records(begun))
     else:
@@ -246,7 +254,7 @@ def _lint_chosen(shown: tuple[str, ...], texts: list[str], readings: list[_Readi
     findings = list(reading.findings)
     for index, other in enumerate(readings):
         if index != chosen:
-            findings.append(_dropped(index, texts[index], other, chosen))
+            findings.append(_dropped(index, texts[index], other))
             findings += lowered(other.findings) if other.is_ours else []
     also = [other for other in readings if other.is_ours and other is not reading]
     uris = [*reading.uris, *(uri for other in also for uri in other.uris)]
@@ -263,6 +271,8 @@ def _several(shown: tuple[str, ...], usable: bool, findings: list[Finding], corr
 def _joined(texts: list[str], readings: list[_Reading], begun: list[int]) -> _Reading | None:
     """The record that one value was before a tool split it into several (D-22), where that is plain to see."""
     if len(begun) > 1 or not 1 < len(texts) <= _MAX_SPLIT or any(reading.usable for reading in readings):
+        return None
+    if sum(map(len, texts)) > _MAX_SPLIT_LENGTH:
         return None
     for order in itertools.permutations(texts):
         for between in ("", "; "):
@@ -331,7 +341,7 @@ def _none_begins(count: int, ours: list[_Reading]) -> Finding:
     )
 
 
-def _dropped(index: int, text: str, other: _Reading, chosen: int) -> Finding:
+def _dropped(index: int, text: str, other: _Reading) -> Finding:
     what = "was meant as a TLSRPT record too" if other.is_ours else "is no TLSRPT record"
     fix = "put all destinations into one record, and delete this one" if other.is_ours else "move it to its own name"
     return Finding(
@@ -339,7 +349,7 @@ def _dropped(index: int, text: str, other: _Reading, chosen: int) -> Finding:
         severity="warning",
         where=f"record {index + 1}, column 1",
         message=f"{printable(text, 40) or 'an empty text'} {what}",
-        consequence=f"Senders drop it for not beginning with {_PREFIX} and read record {chosen + 1} alone.",
+        consequence=f"Senders drop it for not beginning with {_PREFIX} before they look at the others.",
         fix=fix + ("" if other.is_ours else "; if it is the rest of a value that was cut, publish both as one record"),
     )
 
@@ -357,6 +367,8 @@ def _read(text: str, number: int) -> _Reading:
         )
         return _Reading(findings=notes.findings, fits=False, usable=False, is_ours=False, lost=True)
     record = parse_record(text)
+    if record is not None and _is_plain(text, record):
+        return _Reading(findings=[], fits=True, usable=True, is_ours=True, uris=list(record.uris))
     located = Located.of(text)
     if record is None:
         located = clean(located, notes)
@@ -367,6 +379,14 @@ def _read(text: str, number: int) -> _Reading:
     reader.read(split_fields(fields, notes), record_end=located.at[-1])
     usable = record is not None and bool(record.destinations)
     return _finished(notes, reader, record, usable, located)
+
+
+def _is_plain(text: str, record: Record) -> bool:
+    """Whether nothing is to be said, seen at a glance: most records of a long list are so."""
+    if record.extensions or not all(map(is_right, record.uris)):
+        return False
+    bare = text.rstrip(WSP).removesuffix(";").rstrip(WSP)
+    return bare.removeprefix(_PREFIX).lstrip(WSP) == f"rua={','.join(record.uris)}"
 
 
 def _finished(notes: Notes, reader: _Fields, record: Record | None, usable: bool, located: Located) -> _Reading:
@@ -608,7 +628,10 @@ class _Fields:
                 f"Not valid: {MOX} drops the record.",
                 "write the first URI directly behind rua=",
             )
-        before = (len(self.uris), self.lost)
+        twice = re.match(r"(?:rua[ \t]*=[ \t]*)+", value.text, re.IGNORECASE)
+        if twice:
+            self.notes.add("rua-misspelt", value.start, "rua= stands twice", "The value is no URI.", "write rua= once")
+            value = value.cut(twice.end())
         elements = self._without_comment(value.strip()).split(",")
         if not any(element.text.strip(WSP) for element in elements):
             self.notes.add(
@@ -621,11 +644,9 @@ class _Fields:
             return
         for index, element in enumerate(elements):
             self._element(element, index, len(elements))
-        if before == (len(self.uris), self.lost):
-            self.lost = True  # something was there, and none of it can be used
 
     def _without_comment(self, value: Located) -> Located:
-        comment = re.search(r"[ \t]+(?:#|//|--|/\*|\()", value.text)
+        comment = re.search(r"(?<![ \t])[ \t]+(?:#|//|--|/\*|\()", value.text)
         if comment is None:
             return value
         self._trailing(value.at[comment.end() - 1], value.text[comment.start() :])
@@ -673,7 +694,7 @@ class _Fields:
     def _belongs_to_endpoint(self, element: Located) -> bool:
         """A raw comma inside an https URI: what follows is neither a URI nor an address."""
         last = self.uris[-1] if self.uris else ""
-        if not last.startswith("https:") or element.text != element.text.strip(WSP):
+        if not last.startswith("https:") or len(last) > _MAX_URI or element.text != element.text.strip(WSP):
             return False
         if ":" in element.text or "@" in element.text or not is_uri(f"{last}%2C{element.text}"):
             return False
@@ -691,9 +712,7 @@ class _Fields:
 
     def _tight(self, element: Located) -> Located:
         """Without white space around the @ and behind the scheme, where the address goes on."""
-        loose = list(
-            re.finditer(r"(?:(?<=mailto[:=])|(?<=https[:=]))[ \t]+|[ \t]+(?=@)|(?<=@)[ \t]+", element.text, re.I)
-        )
+        loose = list(_GAPS.finditer(element.text))
         if not loose:
             return element
         self.notes.add(
@@ -711,12 +730,13 @@ class _Fields:
     def _words(self, element: Located) -> None:
         """One element of the list; white space in it is always a fault, and more words may be more destinations."""
         words = [element.cut(*match.span()) for match in re.finditer(r"[^ \t]+", element.text)]
-        meant = [word for word in words if looks_like_destination(word.text)] if len(words) > 1 else words
-        if not meant and len(words) > 1 and not any(re.search(r"[@:/.]", word.text) for word in words):
+        meant = [len(words) == 1 or looks_like_destination(word.text) for word in words]
+        if not any(meant) and not any(re.search(r"[@:/.]", word.text) for word in words):
             self._trailing(element.start, element.text)
             return
-        meant = meant or words[:1]
-        for number, word in enumerate(meant):
+        if not any(meant):
+            meant[0] = True
+        for number, word in enumerate(word for word, is_one in zip(words, meant, strict=True) if is_one):
             if number:
                 self.notes.add(
                     "comma-missing",
@@ -726,7 +746,7 @@ class _Fields:
                     "write a comma between them",
                 )
             self._one(word)
-        rest = [word for word in words if word not in meant]
+        rest = [word for word, is_one in zip(words, meant, strict=True) if not is_one]
         if rest and (field := re.fullmatch(r"(rua|[a-z_]{1,8})=.*", rest[0].text)):
             self.notes.add(
                 "semicolon-missing",
@@ -741,6 +761,7 @@ class _Fields:
     def _one(self, word: Located) -> None:
         mended = mend(word.text)
         for fault in mended.faults:
-            self.notes.add(fault.code, word.start, fault.message, fault.consequence, fault.fix, severity=fault.severity)
+            at = word.at[max(word.text.rfind(fault.sign), 0)] if fault.sign else word.start
+            self.notes.add(fault.code, at, fault.message, fault.consequence, fault.fix, severity=fault.severity)
         self.uris += mended.uris
         self.lost = self.lost or mended.lost

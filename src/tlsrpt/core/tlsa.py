@@ -191,10 +191,12 @@ def lint_tlsa(texts: Sequence[str], *, owner: str | None = None) -> Lint:
             lines holds several records, unless brackets join the lines.
         owner: the name that the records stand at, where it is known otherwise.
     Returns:
-        One Lint; `corrected` has one record a line, with `<...>` where only the certificate tells the value.
+        One Lint; its input is the single records, and `corrected` has one record a line, with `<...>` where only the
+        certificate tells the value.
     Source: RFC 6698, 7671, 7672; T-01 to T-18; field-notes-domains.md D-50 to D-57.
     """
-    records = [_Reading(text, number) for number, text in enumerate(_split(texts), 1)]
+    split = _split(texts)
+    records = [_Reading(text, number) for number, text in enumerate(split, 1)]
     for record in records:
         record.read(owner)
     usable = any(record.counts for record in records)
@@ -207,7 +209,7 @@ def lint_tlsa(texts: Sequence[str], *, owner: str | None = None) -> Lint:
     verdict = judge(usable and not misplaced, ordered)
     corrected = "\n".join(dict.fromkeys(record.corrected for record in records)) or _TEMPLATE
     return Lint(
-        input=tuple(map(as_text, texts)),
+        input=tuple(map(as_text, split)),
         verdict=verdict,
         findings=ordered,
         corrected=None if verdict == "ok" else corrected,
@@ -216,12 +218,17 @@ def lint_tlsa(texts: Sequence[str], *, owner: str | None = None) -> Lint:
 
 
 def _split(texts: Sequence[str]) -> list[str]:
+    """The records in texts of one or more lines; brackets join lines, and what `dig` comments is left out."""
     split: list[str] = []
     for text in texts:
-        if "(" in text or "\n" not in text.strip():
-            split.append(text)
-        else:
-            split += [line for line in text.splitlines() if line.strip()]
+        found, open_line = [], ""
+        for line in text.splitlines():
+            open_line = f"{open_line}\n{line}" if open_line else line
+            if open_line.count("(") <= open_line.count(")"):
+                found.append(open_line)
+                open_line = ""
+        found += [open_line] if open_line else []
+        split += [line for line in found if line.strip() and not line.startswith(";")] or [text]
     return split
 
 

@@ -150,6 +150,7 @@ def _as_warning(finding: Finding) -> Finding:
 
 _DOUBLE_QUOTES = "“”„‟«»″＂"
 _SINGLE_QUOTES = "‘’‚‛′＇"
+_NOT_TYPED = ("octet-not-utf-8", "control-character", "line-end")
 _QUOTED_GAP = re.compile(r'"[ \t]*"')  # two strings of one record: joined with nothing between
 
 
@@ -196,7 +197,7 @@ def plain_characters(text: Located, notes: Notes) -> Located:
         notes.add(
             code,
             text.at[indices[0]],
-            f"{', '.join(list(kinds)[:5])}{more}: such characters come with copy and paste",
+            f"{', '.join(list(kinds)[:5])}{more}" + ("" if code in _NOT_TYPED else ": it comes with copy and paste"),
             "Only plain ASCII is valid: strict senders drop all of it.",
             f"type {'a plain character' if any(pieces[i].strip() for i in indices) else 'a plain space or nothing'} "
             "in its place",

@@ -71,10 +71,11 @@ def judge(usable: bool, findings: Iterable[Finding]) -> Verdict:
 
 def as_text(data: bytes | str) -> str:
     """A text to read and show: octets that are no UTF-8, and lone surrogates, become `\\xNN` or `\\uNNNN`."""
+    if data.isascii():
+        return data if isinstance(data, str) else data.decode("ascii")
     if isinstance(data, str):
-        return data.encode("utf-8", "surrogateescape" if _only_escaped(data) else "backslashreplace").decode(
-            "utf-8", "backslashreplace"
-        )
+        escaped = "surrogateescape" if _only_escaped(data) else "backslashreplace"
+        data = data.encode("utf-8", escaped)
     return data.decode("utf-8", "backslashreplace")
 
 
