@@ -30,7 +30,7 @@ _RFC_KEY = re.compile(r'"(organi[sz]ation[-_]name|date[-_]range|contact[-_]info|
 _START = 64 * 1024  # characters in which a broken text is looked at for what it was
 
 
-class ReadReport(Struct, frozen=True, kw_only=True):
+class ReadReport(Struct, frozen=True, kw_only=True, gc=False):
     """One report as read.
 
     Attributes:
@@ -156,6 +156,9 @@ def parse_report(
     strict: bool = False,
 ) -> ReadReport:
     """Read the one report in a document. As `read_reports`, and a ReportError if there are several."""
+    usual = _usual(data, limits)
+    if usual is not None:
+        return usual
     reports = read_reports(
         data, limits=limits, report_domain=report_domain, submitter=submitter, file_name=file_name, strict=strict
     )
@@ -166,20 +169,16 @@ def parse_report(
 
 def _usual(data: bytes, limits: Limits) -> ReadReport | None:
     """The usual document at once: a small JSON, or gzip of it, that keeps to the RFC in every point."""
-    if len(data) > limits.compressed_bytes:
-        return None
-    if data.startswith(b"{"):
-        report = exact.decode(data, limits) if len(data) < LARGE else None
-        return None if report is None else ReadReport(report=report)
-    if data.startswith(unpacking.GZIP_MAGIC):
+    packing: tuple[str, ...] = ()
+    if data.startswith(unpacking.GZIP_MAGIC) and len(data) <= limits.compressed_bytes:
         content = unpacking.gunzip(data)
-        if content is not None and len(content) < LARGE and len(content) <= limits.decompressed_bytes:
-            report = exact.decode(content, limits)
-            return None if report is None else ReadReport(report=report, packing=_GZIP)
-    return None
-
-
-_GZIP = ("gzip",)
+        if content is None or len(content) > limits.decompressed_bytes:
+            return None
+        data, packing = content, ("gzip",)
+    if len(data) >= LARGE or len(data) > limits.compressed_bytes or not data.startswith(b"{"):
+        return None
+    report = exact.decode(data, limits)
+    return None if report is None else ReadReport(report=report, packing=packing)
 
 
 def _read_leaf(
