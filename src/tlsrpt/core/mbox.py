@@ -16,11 +16,11 @@ from msgspec import Struct
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
 
 _CHUNK = 1024 * 1024
-_LONGEST_LINES = 4096  # of a `From ` line and the line after it together
+_LONGEST_LINES = 4096  # more than `_POSTMARK` can match and look at
 _KEPT_OF_OVERSIZED = 65_536
 
-# The `From ` line, and the begin of a header after it.
-_POSTMARK = re.compile(rb"From [^\n]*\n(?=>?[A-Za-z0-9][!-9;-~]*[ \t]*:)")
+# A line end, the `From ` line, and the begin of a header after it.
+_POSTMARK = re.compile(rb"\nFrom [^\n]{0,1000}+\n(?=>?[A-Za-z0-9][!-9;-~]{0,200}+[ \t]{0,9}:)")
 _YEAR_AT_END = re.compile(rb"[0-9]{4}(?: [+-][0-9]{4})?\s*\Z")
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 
@@ -40,7 +40,7 @@ class OversizedMessage(Struct, frozen=True, kw_only=True):
 
 def is_mbox(data: bytes) -> bool:
     """Whether a document begins like an mbox: a `From ` line, then a header. One mail handed to a pipe can, too."""
-    return _POSTMARK.match(data.lstrip(b"\r\n")[:_LONGEST_LINES]) is not None
+    return _POSTMARK.match(b"\n" + data.lstrip(b"\r\n")[:_LONGEST_LINES]) is not None
 
 
 def split_mbox(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes | OversizedMessage]:
@@ -75,12 +75,12 @@ def split_mbox(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[b
 
 def _postmarks(buffer: bytes, safe: int) -> Iterator[tuple[int, int]]:
     """Where each `From ` line that begins a message starts, and where the line after it does."""
-    before = buffer.find(b"\nFrom ")
-    while -1 < before < safe:
-        found = _POSTMARK.match(buffer, before + 1, before + 1 + _LONGEST_LINES)
-        if found and (_follows_empty_line(buffer, before) or _is_dated(found[0])):
-            yield found.span()
-        before = buffer.find(b"\nFrom ", before + 1)
+    for found in _POSTMARK.finditer(buffer):
+        before = found.start()
+        if before >= safe:
+            return
+        if _follows_empty_line(buffer, before) or _is_dated(found[0]):
+            yield before + 1, found.end()
 
 
 def _follows_empty_line(buffer: bytes, line_end: int) -> bool:
