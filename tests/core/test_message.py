@@ -313,6 +313,8 @@ def test_a_mail_without_a_tls_report_is_called_what_it_is(content: bytes, hint: 
 def test_ordinary_and_automatic_mails() -> None:
     ordinary = {"Subject": "Hello", "TLS_Report_Domain": None, "TLS_Report_Submitter": None}
     assert take_apart(mail(TEXT, **ordinary)).kind_hint == "a mail without a TLS report"
+    reply = {**ordinary, "Subject": "Re: " + HEADERS["Subject"], "From": "dmarc@orchard.example"}
+    assert take_apart(mail(TEXT, **reply)).kind_hint == "a mail without a TLS report"
     assert take_apart(mail(TEXT, Auto_Submitted="auto-replied", **ordinary)).kind_hint == "an automatic reply"
 
 
@@ -622,7 +624,7 @@ def as_email_reads_it(data: bytes) -> tuple[list[str | None], list[tuple[bytes, 
     return headers, parts
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(written_mail())
 def test_a_mail_is_read_as_pythons_email_reads_it(data: bytes) -> None:
     """Same headers, same parts, same names, same bytes, wherever the message keeps to the RFCs."""
@@ -674,7 +676,7 @@ def test_any_bytes_are_taken_apart(data: bytes) -> None:
     survives(data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(MAILS),
     st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 40), st.sampled_from(PIECES)), max_size=4),

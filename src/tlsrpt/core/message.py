@@ -434,7 +434,7 @@ def _is_dmarc(walk: _Walk, mail: _Mail) -> bool:
     names = [draft.file_name or "" for draft in walk.drafts]
     if any(map(_XML_NAME.search, names)):
         return True
-    if any("json" in name for name in names):
+    if not (names or "xml" in walk.met) or any("json" in name for name in names):
         return False
     named = any(parse_file_name(name) for name in names)
     return (

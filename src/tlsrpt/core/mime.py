@@ -1,9 +1,9 @@
 """MIME as it arrives: heads, parameters, delimiters and transfer encodings (RFC 2045-2047, 2231, 5322), read leniently.
 
 Works on the bytes and copies only what is asked for. Python's `email` reads the same things with more ceremony: it
-takes four times as long on a usual report mail, keeps every line of a message as an object, and some of its readers take
-quadratic time or raise on parameters made for that. Everything here is linear in the bytes given and raises nothing;
-the tests hold it against `email` wherever a message keeps to the RFCs.
+takes four times as long on a usual report mail, keeps every line of a message as an object, takes quadratic time on
+some parameters and raises on others. Everything here is linear in the bytes given and raises nothing; the tests hold
+it against `email` wherever a message keeps to the RFCs.
 """
 
 from __future__ import annotations
