@@ -59,7 +59,12 @@ def command(
     if quiet and not everything and not settings.quiet:
         click.echo(f"\nNo longer seen: {draw.plural(quiet, 'problem')}. Show with --all.")
     if not found and not settings.quiet:
-        click.echo("No failure was reported.")
+        if sessions:
+            click.echo("No failure was reported in these days.")
+        else:
+            draw.paragraph(
+                f"No report in these days in {settings.store_url}; `tlsrpt store info` says which there are."
+            )
 
 
 CSV_HEAD = (

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -37,69 +37,83 @@ def command(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json: 
 
     Exit 0; 1 when a file named could not be read or holds no TLS report; 2 wrong usage.
     """
-    named = {str(path) for path in paths if not path.is_dir()}
-    reports = failures = 0
-    for arrival in _arrivals(paths, settings, strict):
-        for incoming in arrival.reports:
-            if reports and not as_json:
-                click.echo()
-            reports += 1
-            _json_report(arrival.source, incoming) if as_json else draw_report(incoming, arrival.source)
-        for error in _errors(arrival, named):
-            failures += 1
-            if as_json:
-                draw.json_line({"file": arrival.source, "error": error})
+    reports = errors = 0
+    for path in paths:
+        for found in _read_path(path, settings, strict):
+            if isinstance(found, _Error):
+                errors += 1
+                _draw_error(found, as_json)
+            elif as_json:
+                draw.json_line(report_json(found.incoming) | {"file": found.source})
             else:
-                click.echo(f"tlsrpt: {draw.printable(arrival.source)}: {draw.printable(error)}", err=True)
-    if not reports and not failures:
-        click.echo(f"tlsrpt: no TLS report in {', '.join(map(str, paths))}", err=True)
+                click.echo("\n" if reports else "", nl=False)
+                draw_report(found.incoming, found.source)
+            reports += isinstance(found, _Found)
     if reports > 1 and not as_json and not settings.quiet:
         click.echo(f"\n{draw.plural(reports, 'report')} read. To keep them and see them together: tlsrpt ingest")
-    ctx.exit(1 if failures or not reports else 0)
+    ctx.exit(1 if errors else 0)
 
 
-def _errors(arrival: Arrival, named: set[str]) -> list[str]:
-    errors = [f"{fault.where}: {fault.reason}" if fault.where else fault.reason for fault in arrival.faults]
-    if arrival.other is not None and arrival.source in named:
-        errors.append(f"no TLS report: {arrival.other}")
-    return errors
+class _Found(NamedTuple):
+    source: str
+    incoming: IncomingReport
 
 
-def _arrivals(paths: tuple[Path, ...], settings: Settings, strict: bool) -> Iterator[Arrival]:
+class _Error(NamedTuple):
+    source: str
+    error: str
+
+
+def _draw_error(error: _Error, as_json: bool) -> None:
+    if as_json:
+        draw.json_line({"file": error.source, "error": error.error})
+    else:
+        click.echo(f"tlsrpt: {draw.printable(error.source)}: {draw.printable(error.error)}", err=True)
+
+
+def _read_path(path: Path, settings: Settings, strict: bool) -> Iterator[_Found | _Error]:
+    """The reports below a path, what could not be read, and for a path without either what it is instead."""
+    anything = False
+    instead = "nothing in it"
+    for arrival in _arrivals(path, settings, strict):
+        for incoming in arrival.reports:
+            anything = True
+            yield _Found(arrival.source, incoming)
+        for fault in arrival.faults:
+            anything = True
+            yield _Error(arrival.source, f"{fault.where}: {fault.reason}" if fault.where else fault.reason)
+        instead = arrival.other or instead
+    if not anything:
+        yield _Error(str(path), "no TLS report in it" if path.is_dir() else f"no TLS report: {instead}")
+
+
+def _arrivals(path: Path, settings: Settings, strict: bool) -> Iterator[Arrival]:
     from tlsrpt.core.errors import LimitError
     from tlsrpt.intake.door import open_document
     from tlsrpt.intake.files import Unreadable, documents, expand_stream, load
     from tlsrpt.store.values import Arrival, Fault
 
     limits, now = settings.config.limits, datetime.now(UTC)
-    for path in paths:
-        stream = str(path) == "-"
-        for found in expand_stream(sys.stdin.buffer, "-", limits) if stream else documents([path], limits):
-            problem, data = "", b""
-            if isinstance(found, Unreadable):
-                problem = found.reason
-            else:
-                try:
-                    data = load(found, limits)
-                except (OSError, LimitError) as error:
-                    problem = getattr(error, "strerror", None) or str(error)
-            if problem or isinstance(found, Unreadable):
-                fault = Fault(reason=problem)
-                yield Arrival(source=found.source, received_at=now, raw=b"", form="body", faults=(fault,))
-                continue
-            yield open_document(
-                data,
-                source=found.source,
-                file_name=found.name,
-                limits=limits,
-                received_at=now,
-                alone_in_zip=found.alone_in_zip,
-                strict=strict,
-            )
-
-
-def _json_report(source: str, incoming: IncomingReport) -> None:
-    draw.json_line(report_json(incoming) | {"file": source})
+    stream = str(path) == "-"
+    for found in expand_stream(sys.stdin.buffer, "-", limits) if stream else documents([path], limits):
+        try:
+            data = b"" if isinstance(found, Unreadable) else load(found, limits)
+            unread = found.reason if isinstance(found, Unreadable) else ""
+        except (OSError, LimitError) as error:
+            unread = getattr(error, "strerror", None) or str(error)
+        if unread or isinstance(found, Unreadable):
+            fault = Fault(reason=unread)
+            yield Arrival(source=found.source, received_at=now, raw=b"", form="body", faults=(fault,))
+            continue
+        yield open_document(
+            data,
+            source=found.source,
+            file_name=found.name,
+            limits=limits,
+            received_at=now,
+            alone_in_zip=found.alone_in_zip,
+            strict=strict,
+        )
 
 
 def report_json(incoming: IncomingReport) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _draw(lines: list[ReportLine], most: int | None, settings: Settings) -> None
     from tlsrpt.core.domain import display_domain
 
     if not lines:
-        click.echo("No such report. `tlsrpt store info` says which days there are.")
+        draw.paragraph(f"No such report in {settings.store_url}; `tlsrpt store info` says which days there are.")
         return
     rows: list[list[draw.Cell]] = []
     for line in lines:

@@ -89,7 +89,9 @@ def _draw_text(answer: Summary, by: tuple[By, ...], period: Period, domain: str 
     about = f" about {domain}" if domain else ""
     draw.heading(f"{period.since} to {period.until}{about}: {draw.plural(totals.reports, 'report')}")
     if not totals.reports:
-        draw.paragraph("No report in these days. `tlsrpt store info` says which days there are.", "  ")
+        draw.paragraph(
+            f"No report in these days in {settings.store_url}; `tlsrpt store info` says which there are.", "  "
+        )
         return
     draw.paragraph(
         f"{draw.plural(sessions, 'session')}, {draw.percent(totals.successful, sessions)} good, "

@@ -11,7 +11,7 @@ import re
 from msgspec import Struct
 
 from tlsrpt.core.domain import is_domain
-from tlsrpt.core.findings import Finding
+from tlsrpt.core.findings import SENDERS_FAULT, Finding
 from tlsrpt.core.text import printable
 
 _EXTENSIONS = ("json.gz", "json.zip", "tar.gz", "tgz", "json", "gz", "zip", "tar")  # the longer before its own end
@@ -94,5 +94,5 @@ def _finding(name: str, what: str) -> Finding:
         where="attachment",
         message=f"the file name {printable(name, 160)} {what} (RFC 8460 section 5.1)",
         consequence="the name was not relied on: the report itself decides",
-        fix="a fault of the report's sender; nothing to do on the receiving side",
+        fix=SENDERS_FAULT,
     )

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 Severity = Literal["info", "warning", "error"]
 
+# The `where` of a finding about a document as a whole.
+DOCUMENT = "document"
 # The `fix` of a finding about a report that somebody else sent.
 SENDERS_FAULT = "a fault of the report's sender; nothing to do on the receiving side"
 

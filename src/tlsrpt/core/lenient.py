@@ -17,9 +17,10 @@ from tlsrpt.core import forms
 from tlsrpt.core.domain import is_domain, parse_domain
 from tlsrpt.core.errors import DomainError, LimitError, ReportError
 from tlsrpt.core.filename import FileName
+from tlsrpt.core.findings import SENDERS_FAULT
 from tlsrpt.core.jsontext import Oversized, nested_array
 from tlsrpt.core.limits import Limits
-from tlsrpt.core.notes import SENDERS_FAULT, Notes, Place, shown
+from tlsrpt.core.notes import Notes, Place, shown
 from tlsrpt.core.report import (
     POLICY_STAGE,
     POLICY_TYPES,

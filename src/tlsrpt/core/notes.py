@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tlsrpt.core.findings import Finding, Severity
+from tlsrpt.core.findings import DOCUMENT, SENDERS_FAULT, Finding, Severity
 from tlsrpt.core.text import printable
 
-SENDERS_FAULT = "a fault of the report's sender; nothing to do on the receiving side"
 _MOST = 100  # places told apart in one report; beyond it only codes are, and those are a fixed list
 _MOST_EXTRAS = 10_000  # unknown keys kept by path in one report; the raw document has them all
 
@@ -58,7 +57,7 @@ class Notes:
             return
         self._times[group] = 1
         self._first[group] = Finding(
-            code=code, severity=severity, where=at.path, message=message, consequence=read_as, fix=fix
+            code=code, severity=severity, where=at.path or DOCUMENT, message=message, consequence=read_as, fix=fix
         )
 
     def noted(self, code: str, at: Place) -> bool:

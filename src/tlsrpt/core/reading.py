@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from tlsrpt.core import exact, unpacking
 from tlsrpt.core.errors import LimitError, NoReportError, ReportError, StrictError
 from tlsrpt.core.filename import parse_file_name
-from tlsrpt.core.findings import Finding
+from tlsrpt.core.findings import DOCUMENT, SENDERS_FAULT, Finding
 from tlsrpt.core.jsontext import LARGE, check_size, decode, documents
 from tlsrpt.core.lenient import Around, looks_like_report, read_report
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
-from tlsrpt.core.notes import SENDERS_FAULT, Notes, Place, shown
+from tlsrpt.core.notes import Notes, Place, shown
 from tlsrpt.core.report import Report
 from tlsrpt.core.unpacking import Leaf, unpack
 
@@ -106,6 +106,8 @@ def read_document(
                 faults.append(item)
             else:
                 others.append(item)
+    if not (reports or faults or others):
+        others.append(Other(what="an empty archive"))
     reports = [_with_packing(read, alone=len(reports) == 1) for read in reports]
     if strict:
         faults += [_strict_error(read) for read in reports if _deviates(read)]
@@ -142,7 +144,7 @@ def read_reports(
     if document.faults and (strict or not document.reports):
         raise document.faults[0]
     if not document.reports:
-        raise NoReportError(document.others[0].what if document.others else "an empty archive")
+        raise NoReportError(document.others[0].what)
     return list(document.reports)
 
 
@@ -335,7 +337,12 @@ def _with_packing(read: ReadReport, *, alone: bool) -> ReadReport:
         found.append(("compression-double", f"compressed {read.packing.count('gzip')} times over"))
     findings = tuple(
         Finding(
-            code=code, severity="warning", where="", message=what, consequence="unpacked, then read", fix=SENDERS_FAULT
+            code=code,
+            severity="warning",
+            where=DOCUMENT,
+            message=what,
+            consequence="unpacked, then read",
+            fix=SENDERS_FAULT,
         )
         for code, what in found
     )

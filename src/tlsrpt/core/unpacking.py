@@ -17,9 +17,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from tlsrpt.core.errors import LimitError, ReportError
-from tlsrpt.core.findings import Finding
+from tlsrpt.core.findings import DOCUMENT, SENDERS_FAULT, Finding
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
-from tlsrpt.core.notes import SENDERS_FAULT
 from tlsrpt.core.text import printable
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -264,7 +263,7 @@ def _trailing(layer: str, size: int) -> Finding:
     return Finding(
         code="trailing-data",
         severity="warning",
-        where="",
+        where=DOCUMENT,
         message=f"{size} byte{'s' if size > 1 else ''} follow the end of the {layer} data",
         consequence="read up to its end; what follows was not read",
         fix=SENDERS_FAULT,
@@ -279,7 +278,7 @@ def _open_base64(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Itera
     finding = Finding(
         code="encoding-base64",
         severity="warning",
-        where="",
+        where=DOCUMENT,
         message="the document is base64 text, as it stands inside a mail",
         consequence="decoded, then read",
         fix="save the attachment, not the source of the mail; else a fault of the sender",
@@ -370,6 +369,8 @@ def _open_tar(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator
         name, long_name = _member(leaf, long_name or short.decode("utf-8", "replace")), ""
         damage = "the tar ends early" if begin + size > len(data) else ""
         yield Leaf(data=data[begin : begin + size], packing=packing, member=name, findings=leaf.findings, damage=damage)
+    if position < len(data):
+        yield ReportError("the tar ends early", where=leaf.member)
 
 
 def _member(leaf: Leaf, name: str) -> str:
