@@ -10,11 +10,16 @@ import os
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Servers live in sbin, which is not on everybody's PATH; the parts of Dovecot have a folder of their own.
 SERVER_PATH = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/dovecot"]
 )
+
+# Times differ between machines and hours; what a test promises about speed, it promises by counting steps.
+settings.register_profile("tlsrpt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tlsrpt")
 
 
 def pytest_configure(config: pytest.Config) -> None:
