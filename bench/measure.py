@@ -13,9 +13,10 @@ from msgspec import Struct
 
 
 class Timing(Struct, frozen=True):
-    """Seconds of each turn, and the most memory that any of them held (processes only)."""
+    """Seconds of each turn; for processes their processor time too, and the most memory that any turn held."""
 
     turns_s: tuple[float, ...]
+    cpu_s: tuple[float, ...] = ()
     peak_bytes: int = 0
 
     @property
@@ -26,18 +27,26 @@ class Timing(Struct, frozen=True):
     def best_s(self) -> float:
         return min(self.turns_s)
 
+    @property
+    def median_cpu_s(self) -> float:
+        return statistics.median(self.cpu_s)
+
 
 def calls(
     contenders: Mapping[str, Callable[[bytes], object]], inputs: Sequence[bytes], *, turns: int
 ) -> dict[str, Timing]:
-    """Seconds per input of each function, over all inputs in a turn, the functions taking turns."""
+    """Seconds per input of each function, over all inputs in a turn, the functions taking turns.
+
+    Processor time: none of these functions waits for anything, and on a busy machine the clock on the wall would
+    count the neighbours' work.
+    """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(turns + 1):
         for name, function in contenders.items():
-            start = time.perf_counter()
+            start = time.process_time()
             for one in inputs:
                 function(one)
-            seconds = (time.perf_counter() - start) / len(inputs)
+            seconds = (time.process_time() - start) / len(inputs)
             if turn:  # the first turn warms caches and is not counted
                 taken[name].append(seconds)
     return {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
@@ -53,19 +62,30 @@ class Command(Struct, frozen=True):
 
 def processes(contenders: Mapping[str, Command], *, turns: int, warm_up: bool = True) -> dict[str, Timing]:
     """Wall-clock seconds from start to end of each command, taking turns."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    peak = dict.fromkeys(contenders, 0)
+    taken: dict[str, list[_Run]] = {name: [] for name in contenders}
     for turn in range(turns + warm_up):
         for name, command in contenders.items():
             command.before()
-            seconds, peak_bytes = _run(command)
-            peak[name] = max(peak[name], peak_bytes)
+            run = _run(command)
             if turn or not warm_up:
-                taken[name].append(seconds)
-    return {name: Timing(tuple(seconds), peak[name]) for name, seconds in taken.items()}
+                taken[name].append(run)
+    return {
+        name: Timing(
+            tuple(run.wall_s for run in runs),
+            tuple(run.cpu_s for run in runs),
+            max(run.peak_bytes for run in runs),
+        )
+        for name, runs in taken.items()
+    }
 
 
-def _run(command: Command) -> tuple[float, int]:
+class _Run(Struct, frozen=True):
+    wall_s: float
+    cpu_s: float  # with that of its children
+    peak_bytes: int
+
+
+def _run(command: Command) -> _Run:
     start = time.perf_counter()
     process = subprocess.Popen(
         command.argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=Path.cwd()
@@ -79,4 +99,4 @@ def _run(command: Command) -> tuple[float, int]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in command.allowed:
         raise RuntimeError(f"{' '.join(command.argv)} ended with {process.returncode}:\n{said.decode()[-2000:]}")
-    return seconds, usage.ru_maxrss * 1024
+    return _Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
