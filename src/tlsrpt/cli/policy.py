@@ -11,6 +11,7 @@ import click
 
 from tlsrpt.cli import draw
 from tlsrpt.cli.forms import draw_forms, form_options
+from tlsrpt.cli.lazy import LazyGroup
 from tlsrpt.cli.options import DomainName, json_option
 from tlsrpt.core.mtasts import MAX_AGE, MAX_POLICY_OCTETS, MODES, Mode
 from tlsrpt.core.verdict import Lint
@@ -29,7 +30,7 @@ class MxPattern(click.ParamType[str]):
         return star + DomainName().convert(value.removeprefix("*."), param, ctx)
 
 
-@click.group()
+@click.group(cls=LazyGroup, further={"check": "tlsrpt.cli.policy_check"})
 def command() -> None:
     """MTA-STS: the _mta-sts record and the policy file."""
 
@@ -60,8 +61,16 @@ def lint(
 
     if (file is None) == (not texts):
         raise click.UsageError("give TEXTs or --file, and not both")
-    given = [file.read(2 * MAX_POLICY_OCTETS)] if file is not None else [os.fsencode(text) for text in texts]
+    given = [_whole(file)] if file is not None else [os.fsencode(text) for text in texts]
     ctx.exit(draw_lints(_lints(given, hosts, zone_text), as_json=as_json))
+
+
+def _whole(file: IO[bytes]) -> bytes:
+    """The file; a record without the newline that ends its line, a policy as it is: there every octet counts."""
+    from tlsrpt.core.mtasts import looks_like_policy
+
+    data = file.read(2 * MAX_POLICY_OCTETS)
+    return data if looks_like_policy(data.decode("utf-8", "backslashreplace")) else data.rstrip(b"\r\n")
 
 
 def _lints(given: list[bytes], hosts: tuple[str, ...], zone_text: bool) -> Iterator[Lint]:
@@ -78,7 +87,7 @@ def _lints(given: list[bytes], hosts: tuple[str, ...], zone_text: bool) -> Itera
     if records and zone_text:
         yield lint_zone_text([text for _, text in records], lint_record, LABEL)
     elif records:
-        yield lint_record([data if len(given) > 1 else data.rstrip(b"\r\n") for data, _ in records])
+        yield lint_record([data for data, _ in records])
     for pair in decoded:
         if pair not in records:
             yield lint_policy(pair[0], mx_hosts=hosts)

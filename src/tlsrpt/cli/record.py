@@ -9,11 +9,12 @@ from typing import IO
 import click
 
 from tlsrpt.cli.forms import draw_txt, form_options
+from tlsrpt.cli.lazy import LazyGroup
 from tlsrpt.cli.options import DomainName, json_option
 from tlsrpt.core.verdict import Lint
 
 
-@click.group()
+@click.group(cls=LazyGroup, further={"check": "tlsrpt.cli.record_check"})
 def command() -> None:
     """The _smtp._tls record, by which a domain asks for TLS reports."""
 

@@ -1,0 +1,1 @@
+"""The guided way from nothing to a verified record."""
