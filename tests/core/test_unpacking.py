@@ -162,6 +162,15 @@ def test_our_tar_reader_finds_what_tarfile_wrote(members: list[tuple[str, bytes]
     assert found is None or [leaf.data for leaf in found] == [content for _, content in members]
 
 
+@pytest.mark.parametrize("packing", ["gzip", "zip", "tar", "xz"])  # bzip2 gives nothing of a block that is not whole
+def test_a_cut_packing_is_a_report_to_quarantine_once_it_shows_one(packing: str) -> None:
+    """Better kept with its reason than passed over: it began as a report."""
+    data = PACKINGS[packing]
+    document = read_document(data[: data.rindex(b"}]}") + 1] if packing == "tar" else data[:-12])
+    assert not document.reports
+    assert document.faults
+
+
 # --- limits and bombs ------------------------------------------------------------------------------------------------
 
 MIB = 1024 * 1024
@@ -247,6 +256,15 @@ def test_what_is_left_of_the_budget_counts_for_all_members() -> None:
     assert [type(fault) for fault in document.faults] == [LimitError]
 
 
+PACKINGS = {
+    "gzip": gzip.compress(JSON),
+    "zip": zipped(("a", JSON)),
+    "tar": tarred(("a", JSON)),
+    "bzip2": bz2.compress(JSON),
+    "xz": lzma.compress(JSON),
+}
+
+
 # --- both inflaters --------------------------------------------------------------------------------------------------
 
 
@@ -296,14 +314,10 @@ def test_large_and_small_steps_give_the_same_bytes(inflater: str, content: bytes
 
 
 @settings(deadline=None)
-@given(
-    st.sampled_from(
-        [gzip.compress(JSON), zipped(("a", JSON)), tarred(("a", JSON)), bz2.compress(JSON), lzma.compress(JSON)]
-    ),
-    st.data(),
-)
-def test_a_damaged_packing_gives_a_documented_error(data: bytes, draw: st.DataObject) -> None:
-    """One byte changed anywhere, or the end cut off."""
+@given(st.sampled_from(sorted(PACKINGS)), st.data())
+def test_a_damaged_packing_gives_a_documented_error(packing: str, draw: st.DataObject) -> None:
+    """One byte changed anywhere, or the end cut off: something is said of it in any case."""
+    data = PACKINGS[packing]
     place = draw.draw(st.integers(0, len(data) - 1))
     changed = data[:place] + bytes([data[place] ^ draw.draw(st.integers(1, 255))]) + data[place + 1 :]
     for damaged in data[:place], changed:

@@ -304,7 +304,7 @@ def _open_zip(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator
         archive = zipfile.ZipFile(BytesIO(leaf.data))
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     except broken as error:
-        raise _Damaged(b"", f"the zip is damaged: {printable(str(error), 120)}") from error
+        raise _Damaged(_first_of_zip(leaf.data), f"the zip is damaged: {printable(str(error), 120)}") from error
     for entry in entries:
         budget.count_member()
         name = _member(leaf, entry.filename)
@@ -326,6 +326,13 @@ def _open_zip(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator
             continue
         budget.left -= output.tell()
         yield Leaf(data=output.getvalue(), packing=packing, member=name, findings=leaf.findings)
+
+
+def _first_of_zip(data: bytes) -> bytes:
+    """How the first file of a damaged zip begins; what stands before it needs no directory (APPNOTE 4.3.7)."""
+    name, extra = int.from_bytes(data[26:28], "little"), int.from_bytes(data[28:30], "little")
+    content = data[30 + name + extra :]
+    return _beginning(_inflater(-15), content, _DAMAGED) if data[8:10] == b"\x08\0" else content[:_PEEK]
 
 
 def _is_tar(data: bytes) -> bool:
