@@ -49,7 +49,7 @@ lint: $(READY)
 
 # tests/conftest.py ends the run with the lab tests that could not run here, and why.
 test: lint
-	$(BIN)/python -m pytest -n auto $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
 
 lab:
 	@sh scripts/lab.sh
