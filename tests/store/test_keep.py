@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -332,9 +333,8 @@ def test_a_full_disk_keeps_nothing_and_says_so(tmp_path: Path) -> None:
         (pages,) = store.connection.execute("PRAGMA page_count").fetchone()
         store.connection.execute(f"PRAGMA max_page_count = {pages + 20}")
         some = [prepare(an_arrival(a_report(report_id=str(n)), raw=bytes([n]) * 9)) for n in range(50)]
-        huge = prepare(
-            an_arrival(a_report(report_id="huge"), raw=b"".join(n.to_bytes(4, "big") for n in range(60_000)))
-        )
+        noise = random.Random(8460).randbytes(500_000)
+        huge = prepare(an_arrival(a_report(report_id="huge"), raw=noise))
         with pytest.raises(StoreBusyError, match="full"):
             store.keep([*some, huge])
         assert rows_of(store, "report") == []

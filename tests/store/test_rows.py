@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from tests.store.builders import a_detail, a_report, an_arrival, an_entry, incoming
 from tests.store.strategies import reports
 from tlsrpt.core.report import DateRange, Report
-from tlsrpt.store.rows import MOST_SESSIONS, PreparedFault, PreparedReport, pack, prepare, storable, unpack
+from tlsrpt.store.rows import (
+    MOST_SESSIONS,
+    PreparedFault,
+    PreparedReport,
+    pack,
+    prepare,
+    storable,
+    unpack,
+    zlib_deflate,
+)
 from tlsrpt.store.values import Fault, IncomingReport
 
 
@@ -175,6 +184,7 @@ def test_packed_bytes_come_back(raw: bytes) -> None:
     packing, packed = pack(raw)
     assert unpack(packing, packed) == raw
     assert len(packed) <= len(raw)
+    assert unpack("deflate", zlib_deflate(raw)) == raw
 
 
 def test_what_is_compressed_already_is_left_so() -> None:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -66,6 +67,7 @@ TallyKey = tuple[str, int, str, str, str]  # domain, day, sender, policy_type, r
 TallyFigures = tuple[int, int, int, int, int, int, int]
 FailureKey = tuple[str, int, str, int, str]  # domain, day, sender, kind_id, report_domain
 FailureFigures = tuple[int, int, int]
+KindKey = tuple[str, str, str, str, str, str, str]
 Kind = tuple[int, str, str, str, str, str, str, str]  # id, then what it is the hash of
 
 
@@ -109,7 +111,7 @@ def share(day: int, sender: str, entries: Sequence[Entry]) -> Share:
         if entry.policy_domain != entry.report_domain:
             groups.setdefault((entry.policy_domain, entry.report_domain), []).append(entry)
     result = Share([], [], [])
-    kinds: dict[tuple[str, ...], int] = {}
+    kinds: dict[KindKey, int] = {}
     everything: dict[str, list[int]] = {}
     led: set[str] = set()
     for (domain, report_domain), members in groups.items() or {("", ""): []}.items():
@@ -131,7 +133,7 @@ def share(day: int, sender: str, entries: Sequence[Entry]) -> Share:
         key = (EVERY_DOMAIN, day, sender, policy_type, EVERY_DOMAIN)
         result.tally.append((key, (reports, 1, ok, bad, total_, failed, rest)))
         reports = 0
-    result.kinds.extend((kind_id, *kind) for kind, kind_id in kinds.items())  # type: ignore[misc]
+    result.kinds.extend([(kind_id, *kind) for kind, kind_id in kinds.items()])
     return result
 
 
@@ -176,38 +178,42 @@ class _Failures(NamedTuple):
     itemised: dict[str, int]  # policy type -> counted failed sessions that rows explain
 
 
-def _count_failures(entries: Sequence[Entry], kinds: dict[tuple[str, ...], int]) -> _Failures:
+_NO_FAILURES = _Failures((), {})
+
+
+def _count_failures(entries: Sequence[Entry], kinds: dict[KindKey, int]) -> _Failures:
     """Failed sessions per kind, for the entries of one report under one domain; notes new kinds in `kinds`."""
-    rows: dict[tuple[str, ...], int] = {}
-    alike: dict[tuple[str, ...], dict[str, int]] = {}  # a row but for its policy -> policy type -> sessions
+    sent: dict[KindKey, int] = {}
     for entry in entries:
         policy = (entry.policy_type, entry.policy_mode, entry.policy_domain)
         for detail in entry.details:
-            seen = detail[:4]
-            kind = policy + seen
-            rows[kind] = rows.get(kind, 0) + detail.failed
-            types = alike.setdefault(seen, {})
-            types[entry.policy_type] = types.get(entry.policy_type, 0) + detail.failed
-    result: list[tuple[int, FailureFigures]] = []
+            kind = policy + detail[:4]
+            sent[kind] = sent.get(kind, 0) + detail.failed
+    if not sent:
+        return _NO_FAILURES
+    twice = _listed_twice(sent) if {kind[0] for kind in sent} >= _BOTH else ()
+    rows: list[tuple[int, FailureFigures]] = []
     itemised: dict[str, int] = {}
-    for known, sent in rows.items():
-        types = alike[known[3:]]
-        counted = 0 if _is_listed_twice(known[0], types) else sent
-        itemised[known[0]] = itemised.get(known[0], 0) + counted
-        kind_id = kinds.get(known)
-        if kind_id is None:
-            kind_id = kinds[known] = _kind_id(known)
-        result.append((kind_id, (1, sent, counted)))
-    return _Failures(result, itemised)
+    for kind, failed in sent.items():
+        counted = 0 if kind in twice else failed
+        itemised[kind[0]] = itemised.get(kind[0], 0) + counted
+        kinds[kind] = kind_id = _kind_id(kind)
+        rows.append((kind_id, (1, failed, counted)))
+    return _Failures(rows, itemised)
 
 
-def _is_listed_twice(policy_type: str, types: dict[str, int]) -> bool:
-    """Whether the other of `sts` and `tlsa` lists the same failures, and more of them; where equal, `sts` counts."""
-    if policy_type == "tlsa":
-        return types["tlsa"] <= types.get("sts", -1)
-    return policy_type == "sts" and types["sts"] < types.get("tlsa", -1)
+def _listed_twice(sent: dict[KindKey, int]) -> set[KindKey]:
+    """The kinds of `sts` or `tlsa` that the other type lists too, with more sessions or, for `tlsa`, as many."""
+    alike: dict[tuple[str, ...], dict[str, int]] = {}  # a row but for its policy -> policy type -> sessions
+    for kind, failed in sent.items():
+        if kind[0] in _BOTH:
+            types = alike.setdefault(kind[3:], {"sts": -1, "tlsa": -1})
+            types[kind[0]] = max(types[kind[0]], 0) + failed
+    smaller = {seen: "sts" if types["sts"] < types["tlsa"] else "tlsa" for seen, types in alike.items()}
+    return {kind for kind in sent if kind[0] == smaller.get(kind[3:])}
 
 
-def _kind_id(kind: tuple[str, ...]) -> int:
+@lru_cache(maxsize=10_000)
+def _kind_id(kind: KindKey) -> int:
     """63 bits of a hash: the same in every process and engine, so that no writer has to ask for a number first."""
     return int.from_bytes(blake2b("\0".join(kind).encode(), digest_size=8).digest(), "big") >> 1

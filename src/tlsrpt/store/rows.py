@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -138,12 +140,28 @@ def pack(raw: bytes) -> tuple[str, bytes]:
     """Compress a document: how (`deflate` or, as it is, nothing) and the bytes."""
     if raw.startswith(_GZIP_MAGIC):
         return "", raw
-    # A window of 8 KiB and little memory: most mails are of 2 to 5 KiB, and setting up the usual tables would take
-    # longer than compressing them (105 microseconds against 33).
+    packed = _deflate()(raw)
+    return ("deflate", packed) if len(packed) < len(raw) else ("", raw)
+
+
+@lru_cache(maxsize=1)
+def _deflate() -> Callable[[bytes], bytes]:
+    """isal's compressor if the extra `speed` is installed, in a quarter of the time, else zlib's."""
+    try:
+        isal = import_module("isal.isal_zlib")
+    except ImportError:
+        return zlib_deflate
+    return lambda raw: isal.compress(raw, 1, -15)
+
+
+def zlib_deflate(raw: bytes) -> bytes:
+    """Bare deflate with a window of 8 KiB and little memory, for a mail of a few KiB.
+
+    Setting up the usual tables would take longer than compressing it (105 microseconds against 33).
+    """
     window, memory = (-13, 6) if len(raw) < 65_536 else (-15, 8)
     deflate = zlib.compressobj(1, zlib.DEFLATED, window, memory)
-    packed = deflate.compress(raw) + deflate.flush()
-    return ("deflate", packed) if len(packed) < len(raw) else ("", raw)
+    return deflate.compress(raw) + deflate.flush()
 
 
 def unpack(packing: str, packed: bytes) -> bytes:
@@ -373,4 +391,4 @@ def _clean(value: T) -> T:
         result = {_clean(key): _clean(item) for key, item in value.items()}
     elif isinstance(value, list | tuple):
         result = type(value)(map(_clean, value))
-    return result  # type: ignore[no-any-return]
+    return cast(T, result)

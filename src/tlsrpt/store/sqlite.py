@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _HEADER = b"SQLite format 3\0"
+_MOST_KINDS = 20_000
 _AGAIN = "try again; if it stays so, see what holds the file"
 _BUSY = {sqlite3.SQLITE_BUSY: "locked by another process", sqlite3.SQLITE_LOCKED: "locked"}
 _FULL = {
@@ -50,6 +51,7 @@ class Store:
         self.path = path
         self._db = db
         self._engine: Engine | None = None
+        self._kinds: set[int] = set()  # of failures, committed by this process: no need to offer them again
 
     def __enter__(self) -> Store:
         return self
@@ -77,7 +79,10 @@ class Store:
             StoreError: the store may not be written.
         """
         with self.writing() as db:
-            return keep_batch(db, batch)
+            kept, kinds = keep_batch(db, batch, self._kinds)
+        if len(self._kinds) < _MOST_KINDS:
+            self._kinds |= kinds
+        return kept
 
     def release(self, quarantine_id: int, prepared: Prepared) -> Released:
         """Keep what the reader makes today of a quarantined document, and mark its entries, in one transaction.
@@ -213,7 +218,7 @@ def connect(path: Path, *, timeout_s: float) -> sqlite3.Connection:
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA trusted_schema = OFF")
     db.execute("PRAGMA cache_size = -16000")  # 16 MB: the indexes on hashes are written all over
-    db.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: pages written by several batches go home once
+    db.execute("PRAGMA wal_autocheckpoint = 2000")  # 16 MB: pages written by several batches go home once
     db.execute("PRAGMA journal_size_limit = 67108864")
     return db
 

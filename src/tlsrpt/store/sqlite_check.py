@@ -74,9 +74,7 @@ def check(store: Store, *, raw: bool = False) -> Checked:
     """
     problems = _Problems()
     with store.snapshot() as db:
-        for (line,) in db.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})"):
-            if line != "ok":
-                problems.say(f"the file is damaged: {line}")
+        _check_file(db, problems)
         if problems:
             return Checked(reports=0, problems=problems.told())  # nothing that is read from it can be trusted
         for table, rowid, parent, _ in db.execute("PRAGMA foreign_key_check"):
@@ -86,6 +84,17 @@ def check(store: Store, *, raw: bool = False) -> Checked:
         if raw:
             _check_raw(db, problems)
     return Checked(reports=reports, problems=problems.told())
+
+
+def _check_file(db: sqlite3.Connection, problems: _Problems) -> None:
+    try:
+        for (line,) in db.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})"):
+            if line != "ok":
+                problems.say(f"the file is damaged: {line}")
+    except sqlite3.DatabaseError as error:  # so damaged that SQLite gives up looking
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        problems.say(f"the file is damaged: {error}")
 
 
 def _count_again(db: sqlite3.Connection, since: int, problems: _Problems) -> int:

@@ -7,7 +7,7 @@ be collected over the whole batch and sent a table at a time.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from tlsrpt.core.errors import StoreError
@@ -74,12 +74,17 @@ ADD_FAILURE_TALLY = (
 _VERSIONS = "SELECT id, content, counted FROM report WHERE identity = ?"
 
 
-def keep_batch(db: sqlite3.Connection, batch: Sequence[Prepared]) -> list[list[Kept]]:
-    """See `Store.keep`."""
-    keeping = _Keeping(db)
+def keep_batch(db: sqlite3.Connection, batch: Sequence[Prepared], known: Set[int]) -> tuple[list[list[Kept]], set[int]]:
+    """See `Store.keep`.
+
+    Args:
+        known: kinds of failure that are in the store for certain; they are never removed.
+    Returns:
+        What became of each document, and the kinds that are known from now on, once this is committed.
+    """
+    keeping = _Keeping(db, known)
     kept = [keeping.keep(prepared) for prepared in batch]
-    keeping.send()
-    return kept
+    return kept, keeping.send()
 
 
 def release_entry(db: sqlite3.Connection, quarantine_id: int, prepared: Prepared) -> Released:
@@ -94,7 +99,7 @@ def release_entry(db: sqlite3.Connection, quarantine_id: int, prepared: Prepared
     document_id, sha256 = row
     if sha256 != prepared.sha256:
         raise ValueError("release wants the quarantined bytes themselves, read again")
-    (kept,) = keep_batch(db, [prepared])
+    (kept,), _ = keep_batch(db, [prepared], frozenset())
     still = {item.where: item.reason for item in prepared.items if isinstance(item, PreparedFault)}
     settled = "released" if any(isinstance(item, PreparedReport) for item in prepared.items) else "other"
     entries = db.execute("SELECT id, where_ FROM quarantine WHERE document_id = ?", (document_id,)).fetchall()
@@ -111,8 +116,9 @@ def release_entry(db: sqlite3.Connection, quarantine_id: int, prepared: Prepared
 class _Keeping:
     """The rows of one batch, collected; and what the batch itself has brought already."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, known: Set[int]) -> None:
         self._db = db
+        self._known_kinds = known
         self._next_document = self._next("document")
         self._next_report = self._next("report")
         self._next_quarantine = self._next("quarantine")
@@ -181,7 +187,8 @@ class _Keeping:
         self._domains.update(item.domains)
         share = item.share
         for kind in share.kinds:
-            self._kinds[kind[0]] = kind
+            if kind[0] not in self._known_kinds:
+                self._kinds[kind[0]] = kind
         _add_up(self._tally, share.tally)
         _add_up(self._failures, share.failures)
 
@@ -212,8 +219,8 @@ class _Keeping:
         self._rows[_ADD_QUARANTINE].append((id_, *place, item.reason, prepared.source, prepared.received_at))
         return Kept(result="quarantined", id=id_, report_id=item.report_id, reason=item.reason)
 
-    def send(self) -> None:
-        """Write all that was collected; parents stand before children."""
+    def send(self) -> set[int]:
+        """Write all that was collected, parents before children; returns the kinds that were not known before."""
         for statement, rows in self._rows.items():
             if rows:
                 self._db.executemany(statement, rows)
@@ -226,6 +233,7 @@ class _Keeping:
             ADD_FAILURE_TALLY.format(table="failure_tally"),
             [(*key, *figures) for key, figures in sorted(self._failures.items())],
         )
+        return set(self._kinds)
 
 
 def _add_up(sums: dict[Any, Any], parts: Sequence[tuple[Any, Any]]) -> None:
