@@ -102,6 +102,12 @@ class TestPipe:
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert totals(store)["reports"] == 1
 
+    def test_the_line_that_postfix_puts_in_front_does_no_harm(self, store: Path) -> None:
+        """local(8) hands an alias's command the message as an mbox has it."""
+        mail = b"From a@b.example  Sun Mar  1 00:00:00 2026\n" + (SAMPLES / "google-sts-success.eml").read_bytes()
+        assert tlsrpt("ingest", "--pipe", "--store", store, stdin=mail).returncode == 0
+        assert totals(store)["reports"] == 1
+
     @pytest.mark.parametrize("sample", ["dmarc-report.eml", "truncated.json.gz"])
     def test_what_gives_no_report_is_kept_too(self, store: Path, sample: str) -> None:
         """The pipe held the only copy: nothing received is ever lost."""

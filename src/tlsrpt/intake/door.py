@@ -15,6 +15,7 @@ from tlsrpt.core.errors import DomainError, LimitError, ReportError
 from tlsrpt.core.filename import file_name_findings, parse_file_name
 from tlsrpt.core.findings import SENDERS_FAULT, Finding
 from tlsrpt.core.limits import Limits
+from tlsrpt.core.mbox import is_mbox
 from tlsrpt.core.message import Headers, Message, Part, header_findings, is_message, label_findings, take_apart
 from tlsrpt.core.reading import Document, ReadReport, read_document
 from tlsrpt.core.report import Report
@@ -52,7 +53,7 @@ def open_document(
     """
     inside = _Inside(reports=[], faults=[], other=[])
     message: Message | None = None
-    mail = is_message(data)
+    mail = is_message(data) or is_mbox(data)  # a mail alias of Postfix puts a `From ` line in front
     if mail:
         message = _open_message(data, inside, limits, strict)
     else:

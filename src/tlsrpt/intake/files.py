@@ -175,7 +175,8 @@ def _mbox(file: BinaryIO, source: str, limits: Limits) -> Iterator[Document | Un
         if isinstance(message, bytes):
             yield Document(source=where, name="", data=message, size=len(message))
         else:
-            yield Unreadable(source=where, reason=str(message))
+            reason = f"a message of {message.size_bytes:,} bytes; raise limits.compressed_bytes"
+            yield Unreadable(source=where, reason=reason, size=message.size_bytes)
 
 
 def _zip(file: BinaryIO, source: str, limits: Limits) -> Iterator[Document | Unreadable]:
