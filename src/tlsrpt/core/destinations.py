@@ -221,7 +221,6 @@ def _https(rest: str) -> str | None:
 
 # --- mending ---------------------------------------------------------------------------------------------------------
 
-_INVALID = f"Not valid by RFC 8460 section 3: strict senders drop the whole record. {MOX} and {SYS4} drop all of it."
 _SKIPPED = "The record holds, but no sender can use this destination."
 _NOT_VALID = "Not valid by RFC 8460 section 3: strict senders drop the whole record, other destinations included."
 _SIZE = re.compile(r"!\d+[kmgt]?\Z", re.IGNORECASE)
@@ -480,7 +479,7 @@ def _mend_address(text: str, faults: list[Fault]) -> str | None:
             Fault(
                 "address-trailing-dot",
                 "a dot behind the domain of the address",
-                "No mail address by RFC 5321; many mail servers take the dot out, not all.",
+                "No mail address by RFC 5321: a mail server may take the dot out, or refuse the address.",
                 "take the dot out",
                 "warning",
                 sign=".",

@@ -509,7 +509,8 @@ class _PolicyReading:
     def _line(self, line: Located) -> None:
         match = _LINE.fullmatch(line.text)
         if match and match[1] in _KEYS:
-            self._key(match[1], line.cut(*match.span(2)))
+            value = line.cut(*match.span(2))
+            self._key(match[1], value if value.text.isascii() else plain_characters(value, self.notes).strip())
         elif match and not self._key_meant(match[1]):
             self._extension(match[1], match[2])
         else:

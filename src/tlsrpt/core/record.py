@@ -686,7 +686,7 @@ class _Fields:
             f"white space {'behind' if after else 'before'} a comma",
             f"The grammar allows it, but {SYS4} refuses the whole record for it."
             if after
-            else "The grammar allows it, yet needs it nowhere; not every sender trims it.",
+            else "The grammar allows it, yet nothing needs it.",
             "write the URIs with a comma and nothing else between",
             severity="warning",
         )
