@@ -468,6 +468,13 @@ def test_findings_are_bounded_whatever_a_report_holds() -> None:
     assert len(found.extras) == 10_000
 
 
+def test_strings_are_not_cut_into_more_than_a_report_can_need() -> None:
+    """`mx: mx: mx:` of 4 bytes each would become strings of 60; beyond 100,000 they stay whole."""
+    found = read(a_report(policies=[an_entry({"policy-string": ["mx: " * 16_000]})] * 20))
+    lines = sum(len(entry.policy.policy_string or ()) for entry in found.report.policies)
+    assert 90_000 < lines <= 100_020
+
+
 def test_unknown_keys_are_kept_by_path() -> None:
     """F-45: kept, with the path that finds them again."""
     found = read(a_report(generator={"name": "x"}, policies=[an_entry({"note": "lab"})]))

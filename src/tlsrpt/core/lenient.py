@@ -638,6 +638,8 @@ def _policy_string(fields: dict[str, object], kind: str | None, notes: Notes, at
             pieces = [item]
         for piece in pieces:
             cut = forms.policy_lines(piece, kind)
+            if len(cut) > 1 and not notes.may_cut(len(cut)):
+                cut = [piece]
             if cut != [piece]:
                 _note_policy_string(piece, cut, kind, notes, place)
             elif kind == "tlsa" and not exact(piece):
@@ -668,6 +670,8 @@ def _mx_host(fields: dict[str, object], notes: Notes, at: Place) -> tuple[str, .
     hosts: list[str] = []
     for item in _strings(value, key, notes, place) or ():
         pieces = [piece for piece in re.split(r"[,;\s]+", item) if piece] if type(value) is str else [item]
+        if len(pieces) > 1 and not notes.may_cut(len(pieces)):
+            pieces = [item]
         for piece in pieces:
             host = _formed(piece, key, notes, at, forms.is_mx_pattern, forms.loose_mx_pattern)
             hosts += [host] if host else []

@@ -13,6 +13,7 @@ from tlsrpt.core.text import printable
 
 _MOST = 100  # places told apart in one report; beyond it only codes are, and those are a fixed list
 _MOST_EXTRAS = 10_000  # unknown keys kept by path in one report; the raw document has them all
+_MOST_PIECES = 100_000  # strings made by cutting others up, in one report: `mx: mx: mx:` would grow fifteenfold
 
 
 class Place(NamedTuple):
@@ -37,6 +38,7 @@ class Notes:
         self.extras: dict[str, object] = {}
         self._first: dict[tuple[str, str], Finding] = {}
         self._times: dict[tuple[str, str], int] = {}
+        self._pieces_left = _MOST_PIECES
 
     def note(
         self,
@@ -73,6 +75,11 @@ class Notes:
         path = at.key(printable(key, 200)).path
         if len(self.extras) < _MOST_EXTRAS:
             self.extras[path] = value
+
+    def may_cut(self, pieces: int) -> bool:
+        """Whether a string may be cut into so many pieces; a report that needs more of them is an attack."""
+        self._pieces_left -= pieces
+        return self._pieces_left >= 0
 
     def findings(self) -> tuple[Finding, ...]:
         """All that was noted, in the order it was first met."""
