@@ -46,18 +46,18 @@ def command(
         _csv(found)
         return
     shown = [problem for problem in found if everything or problem.state != "quiet"]
-    quiet = sum(problem.state == "quiet" for problem in found)
+    quiet = [problem for problem in found if problem.state == "quiet"]
     if not settings.quiet:
         open_ = sum(problem.state in ("open", "unknown") for problem in found)
         watch = sum(problem.state == "watch" for problem in found)
         draw.heading(
-            f"{period.since} to {period.until}: {draw.plural(open_, 'problem')} open, {watch} to watch, {quiet} quiet"
+            f"{period.since} to {period.until}: {draw.plural(open_, 'problem')} open, {watch} to watch, {len(quiet)} quiet"
         )
     for number, problem in enumerate(shown, 1):
         click.echo()
         draw_problem(problem, number)
     if quiet and not everything and not settings.quiet:
-        click.echo(f"\nNo longer seen: {draw.plural(quiet, 'problem')}. Show with --all.")
+        _draw_quiet(quiet)
     if not found and not settings.quiet:
         if sessions:
             click.echo("No failure was reported in these days.")
@@ -67,6 +67,18 @@ def command(
             )
 
 
+def _draw_quiet(quiet: list[Problem]) -> None:
+    """What is over, a few words each."""
+    click.echo("\nNo longer seen (whole with --all):")
+    for problem in quiet[:QUIET_SHOWN]:
+        days = f"{problem.first_seen} to {problem.last_seen}" if problem.days > 1 else f"{problem.first_seen}"
+        size = f"{draw.plural(problem.failed, 'session')} from {draw.plural(len(problem.senders), 'sender')}"
+        draw.paragraph(f"{days} {problem.title}: {problem.place}; {size}", "    ", "  ")
+    if len(quiet) > QUIET_SHOWN:
+        click.echo(f"  ... and {len(quiet) - QUIET_SHOWN} more")
+
+
+QUIET_SHOWN = 10
 CSV_HEAD = (
     "state",
     "result_type",
