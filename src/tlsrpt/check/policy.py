@@ -67,7 +67,7 @@ async def check_policy(resolver: Resolver, domain: str, around: Surroundings, no
         resolver.lookup(name, "TXT"),
         mail_route(resolver, domain),
         authoritative(resolver, name, around.authority_port),
-        fetch_policy(resolver, domain, trust, around.allowed, now),
+        fetch_policy(resolver, domain, trust, around.allowed, now, around.https_port),
         resolver.lookup(owner_name(domain), "TXT"),
     )
     servers = (resolver_answer(answer), *authoritative_answers(voices))

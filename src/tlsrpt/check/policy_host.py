@@ -42,7 +42,7 @@ class Fetched(Struct, frozen=True, kw_only=True):
 
 
 async def fetch_policy(
-    resolver: Resolver, domain: str, trust: ssl.SSLContext, allowed: Allowed, now: datetime
+    resolver: Resolver, domain: str, trust: ssl.SSLContext, allowed: Allowed, now: datetime, port: int = 443
 ) -> Fetched:
     """Fetch the policy of a domain from every address of its policy host, both families (D-45)."""
     host = f"mta-sts.{domain}"
@@ -56,7 +56,7 @@ async def fetch_policy(
         fix = "serve the policy at a public address; for one served inside: --private"
         return Fetched(body=None, findings=(_error(_url(host), said, fix),), addresses=tuple(known))
     tried = good[:MAX_ADDRESSES]
-    request = Request(host=host, path=PATH, max_bytes=MAX_POLICY_OCTETS)
+    request = Request(host=host, port=port, path=PATH, max_bytes=MAX_POLICY_OCTETS)
     results = await asyncio.gather(*(_try(request, address, trust) for address in tried))
     responses = [result for result in results if isinstance(result, Response)]
     errors = [result for result in results if isinstance(result, HttpsError)]

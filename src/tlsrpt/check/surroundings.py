@@ -31,13 +31,14 @@ class Surroundings(Struct, frozen=True, kw_only=True):
         trust: certificates that endpoints are judged by; None: endpoints are not connected to.
         allowed: addresses that may be connected to.
         probe: makes the gzipped report to post to the endpoints of a domain; None: nothing is posted.
-        authority_port: where authoritative servers listen.
+        authority_port: where authoritative servers listen; https_port: where policy hosts do.
     """
 
     trust: ssl.SSLContext | None = None
     allowed: Allowed = is_public
     probe: Callable[[str], bytes] | None = None
     authority_port: int = 53
+    https_port: int = 443
 
 
 def own_route(route: MailRoute, found: bool | None) -> list[Finding]:

@@ -50,9 +50,8 @@ def command(
     if not settings.quiet:
         open_ = sum(problem.state in ("open", "unknown") for problem in found)
         watch = sum(problem.state == "watch" for problem in found)
-        draw.heading(
-            f"{period.since} to {period.until}: {draw.plural(open_, 'problem')} open, {watch} to watch, {len(quiet)} quiet"
-        )
+        counts = f"{draw.plural(open_, 'problem')} open, {watch} to watch, {len(quiet)} quiet"
+        draw.heading(f"{period.since} to {period.until}: {counts}")
     for number, problem in enumerate(shown, 1):
         click.echo()
         draw_problem(problem, number)

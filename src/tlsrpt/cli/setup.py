@@ -123,7 +123,7 @@ def command(
     On a terminal it asks; with --yes, or without a terminal, the options answer. What is published already is shown,
     and merged or replaced only when that is said. A run that was broken off goes on where it was.
 
-    Exit 0 all done; 1 something is left to do; 2 wrong usage; 3 DNS, the server or the store could not be used.
+    Exit 0 all done, or a dry run; 1 something is left to do; 2 wrong usage; 3 DNS, the server or the store could not be used.
     """
     from tlsrpt.setup.state import forget_state, load_state
 
@@ -269,7 +269,7 @@ class _Run:
             uris = (self._ask_destination(),)
         for uri in uris:
             talk.show(uri)
-        if any(uri.startswith("mailto:") for uri in uris):
+        if uris not in (self.state.uris, _published(situation)) and any(uri.startswith("mailto:") for uri in uris):
             self._mailbox_advice()
         self._look_at(uris)
         self._keep(uris=uris)
@@ -335,7 +335,7 @@ class _Run:
             self._show_change(situation, change, record)
         if self.wishes.dry_run:
             talk.say("A dry run: nothing was changed.")
-            return False
+            raise click.exceptions.Exit(0)
         served = self._verify(change) if change.is_nothing else self._publish(situation, change)
         return self._verified(change, served)
 
@@ -449,6 +449,8 @@ class _Run:
             return False
         for who in served.silent:
             talk.say(f"not asked from here: {who}")
+        if served.late:
+            talk.say(f"{served.late[0]} keeps an older answer for up to {served.late[1]} s more; it will follow")
         if served.complete:
             talk.say(f"Verified, byte for byte: {', '.join(served.right)}")
             self._keep(verified_at=datetime.now(UTC))

@@ -1,14 +1,14 @@
 """What we raise on purpose.
 
-    TlsrptError
-     ├── DomainError       a text that is no domain name
-     ├── ReportError       a TLS report that can't be read: goes to quarantine
-     │    ├── LimitError   a limit was passed; names it
-     │    └── StrictError  strict mode met deviations; carries them
-     ├── NoReportError     no TLS report at all (a DMARC report, spam, a README): not broken, just something else
-     ├── ConfigError       the configuration file or an option is wrong
-     └── StoreError        the store is missing, of another version, busy or full
-          └── StoreBusyError   worth trying again: locked, disk full
+TlsrptError
+ ├── DomainError       a text that is no domain name
+ ├── ReportError       a TLS report that can't be read: goes to quarantine
+ │    ├── LimitError   a limit was passed; names it
+ │    └── StrictError  strict mode met deviations; carries them
+ ├── NoReportError     no TLS report at all (a DMARC report, spam, a README): not broken, just something else
+ ├── ConfigError       the configuration file or an option is wrong
+ └── StoreError        the store is missing, of another version, busy or full
+      └── StoreBusyError   worth trying again: locked, disk full
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tlsrpt.dns.answers import Answer
 from tlsrpt.dns.authority import ask_servers, find_zone
@@ -25,11 +26,14 @@ class Served(Struct, frozen=True, kw_only=True):
         right: servers that serve exactly what was written.
         wrong: servers that answer otherwise, with what they say.
         silent: servers that could not be asked from here.
+        late: what the resolver still keeps from before, and for how many seconds; None where it is right, or was the
+            only one that could be asked.
     """
 
     right: tuple[str, ...] = ()
     wrong: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
     silent: tuple[str, ...] = ()
+    late: tuple[str, int] | None = None
 
     @property
     def complete(self) -> bool:
@@ -46,9 +50,10 @@ async def wait_until_served(
     port: int = 53,
     tell: Callable[[Served], None] = lambda _: None,
 ) -> Served:
-    """Ask until every authoritative server that can be reached serves these TXT records and no other, or time is up.
+    """Ask until every server that can be reached serves these TXT records and no other, or time is up.
 
-    Where none can be reached from here, the resolver's word counts.
+    The resolver is asked, too, but may keep an old answer for hours: it is waited for only as long as is left. Where no
+    authoritative server can be reached from here, its word alone counts.
 
     Args:
         tell: is given the state after each round.
@@ -58,7 +63,7 @@ async def wait_until_served(
         served = await _look(resolver, name, wanted, port)
         tell(served)
         now = asyncio.get_running_loop().time()
-        if served.complete or now >= until:
+        if now >= until or (served.complete and (served.late is None or now + served.late[1] > until)):
             return served
         await asyncio.sleep(min(_EVERY_S, until - now))
 
@@ -68,11 +73,16 @@ async def _look(resolver: Resolver, name: str, wanted: tuple[bytes, ...], port: 
     voices = await ask_servers(resolver, zone.name_servers, name, "TXT", port=port)
     said = [(f"{voice.name_server} ({voice.server})", voice.answer) for voice in voices]
     served = _sort(said, wanted)
-    if served.right or served.wrong:
-        return served
     fresh = await resolver.ask_afresh(name, "TXT")
-    heard = _sort([(f"the resolver {fresh.server}", fresh)], wanted)
-    return Served(right=heard.right, wrong=heard.wrong, silent=(*served.silent, *heard.silent))
+    who = f"the resolver {fresh.server}"
+    heard = _sort([(who, fresh)], wanted)
+    if heard.wrong and (served.right or served.wrong):
+        return replace(served, late=(who, fresh.ttl or 0))
+    return Served(
+        right=(*served.right, *heard.right),
+        wrong=(*served.wrong, *heard.wrong),
+        silent=(*served.silent, *heard.silent),
+    )
 
 
 def _sort(said: list[tuple[str, Answer]], wanted: tuple[bytes, ...]) -> Served:
