@@ -133,7 +133,9 @@ def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"{}", MAIL, MBOX, a_zip(a_json=b"{}"), a_tar("w:gz", a_json=b"{}"), a_tar("w:xz", a_json=b"{}")]
+    "data",
+    [b"{}", MAIL, MBOX, a_zip(a_json=b"{}"), a_tar("w:gz", a_json=b"{}"), a_tar("w:xz", a_json=b"{}")],
+    ids=["json", "mail", "mbox", "zip", "tar.gz", "tar.xz"],
 )
 def test_standard_input_is_read_like_a_file(tmp_path: Path, data: bytes) -> None:
     """`tlsrpt read - < file` finds what `tlsrpt read file` finds."""
