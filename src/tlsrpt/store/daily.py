@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, bindparam, exists, func, select
 
-from tlsrpt.store.days import from_day, to_day
-from tlsrpt.store.figures import Days, rows_of
+from tlsrpt.store.days import from_day
+from tlsrpt.store.figures import name_in, range_of, rows_of
 from tlsrpt.store.schema import domain as domain_table
 from tlsrpt.store.schema import failure_kind, failure_tally, tally
 from tlsrpt.store.sqlite import Store
@@ -19,55 +20,66 @@ if TYPE_CHECKING:
 
 
 def failure_rows(store: Store, *, domain: str | None, since: date, until: date) -> list[FailureRow]:
-    """Failures of the days asked for, by report domain, day, sender and kind, as `insight` groups them.
+    """Failures of the UTC days from `since` to `until`, by report domain, day, sender and kind.
 
-    `failed` is what counts (DESIGN promise 7): rows that a sender lists under `sts` and `tlsa` both come once. Sending
-    addresses are not told apart here.
+    `failed` is what counts (DESIGN promise 7): rows that a sender lists under `sts` and `tlsa` both come once.
     """
     with store.reading() as db:
-        rows = db.execute(failures_by_kind(domain, (to_day(since), to_day(until))))
+        rows = db.execute(failures_by_kind(domain is None), range_of(domain, since, until))
         return [
             FailureRow(
-                report_domain=row.report_domain,
-                day=from_day(row.day),
-                sender=row.sender,
-                policy_type=row.policy_type,
-                policy_mode=row.policy_mode,
-                policy_domain=row.policy_domain,
-                result_type=row.result_type,
-                mx_host=row.receiving_mx_hostname,
-                receiving_ip=row.receiving_ip,
-                reason=row.failure_reason_code,
-                failed=row.counted_failed,
+                report_domain=report_domain,
+                day=from_day(day),
+                sender=sender,
+                policy_type=policy_type,
+                policy_mode=policy_mode,
+                policy_domain=policy_domain,
+                result_type=result_type,
+                mx_host=mx_host,
+                receiving_ip=receiving_ip,
+                reason=reason,
+                failed=failed,
             )
-            for row in rows
+            for (
+                report_domain,
+                day,
+                sender,
+                policy_type,
+                policy_mode,
+                policy_domain,
+                result_type,
+                mx_host,
+                receiving_ip,
+                reason,
+                failed,
+            ) in rows
         ]
 
 
 def session_rows(store: Store, *, domain: str | None, since: date, until: date) -> list[SessionRow]:
-    """Sessions that count, by report domain, day and sender, of each domain that had a failure in these days.
+    """Sessions that count, by report domain, day and sender; of all domains, those that had a failure in these days.
 
     `policy_type` is empty where a sender reported under several.
     """
     with store.reading() as db:
-        rows = db.execute(sessions_beside_failures(domain, (to_day(since), to_day(until))))
+        rows = db.execute(sessions_beside_failures(domain is None), range_of(domain, since, until))
         return [
             SessionRow(
-                report_domain=row.report_domain,
-                day=from_day(row.day),
-                sender=row.sender,
-                policy_type=row.policy_type if row.policy_types == 1 else "",
-                successful=row.counted_total - row.counted_failed,
-                failed=row.counted_failed,
+                report_domain=report_domain,
+                day=from_day(day),
+                sender=sender,
+                policy_type=policy_type if policy_types == 1 else "",
+                successful=total - failed,
+                failed=failed,
             )
-            for row in rows
+            for report_domain, day, sender, policy_type, policy_types, total, failed in rows
         ]
 
 
-def failures_by_kind(domain: str | None, days: Days) -> Query:
+@lru_cache(maxsize=2)
+def failures_by_kind(each: bool) -> Query:
     """Failed sessions that count, by report domain, day, sender and kind: the rows of the tally as they stand."""
     f, kind = failure_tally.c, failure_kind.c
-    wanted = rows_of(failure_tally, domain, days, each_domain=True)
     return (
         select(
             f.report_domain,
@@ -83,28 +95,33 @@ def failures_by_kind(domain: str | None, days: Days) -> Query:
             f.counted_failed,
         )
         .join_from(failure_tally, failure_kind, kind.id == f.kind_id)
-        .where(*wanted, f.counted_failed > 0)
+        .where(*rows_of(failure_tally, each), f.counted_failed > 0)
     )
 
 
-def sessions_beside_failures(domain: str | None, days: Days) -> Query:
+@lru_cache(maxsize=2)
+def sessions_beside_failures(each: bool) -> Query:
     """Sessions by report domain, day and sender; of all domains, those with a failed session on any of the days."""
     t, failed = tally.c, tally.alias("failed").c
-    wanted = rows_of(tally, domain, days, each_domain=True)
-    if domain is None:
+    wanted = rows_of(tally, each)
+    if each:
         name = domain_table.c.report_domain
-        had_failures = exists().where(failed.domain == name, failed.day.between(*days), failed.sent_failed > 0)
-        wanted.append(t.domain.in_(select(name).where(had_failures)))
+        days = failed.day.between(bindparam("since"), bindparam("until"))
+        wanted.append(
+            t.domain.in_(select(name).where(exists().where(failed.domain == name, days, failed.sent_failed > 0)))
+        )
+    # Grouped in the order of the key where the question allows it: nothing has to be sorted then.
+    keys = [t.domain, t.day, t.sender] if each else [t.report_domain, t.day, t.sender]
     return (
         select(
-            t.report_domain,
+            name_in(tally, each),
             t.day,
             t.sender,
-            func.min(t.policy_type).label("policy_type"),
-            func.count().label("policy_types"),
-            func.sum(t.counted_total).label("counted_total"),
-            func.sum(t.counted_failed).label("counted_failed"),
+            func.min(t.policy_type),
+            func.count(),
+            func.sum(t.counted_total),
+            func.sum(t.counted_failed),
         )
         .where(*wanted)
-        .group_by(t.report_domain, t.day, t.sender)
+        .group_by(*keys)
     )

@@ -6,12 +6,13 @@ A question about one domain reads one range of each tally's key. A question abou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
-from sqlalchemy import ColumnElement, Select, distinct, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, select
 
 from tlsrpt.store.answers import By, Failed, Sessions, Summary, SummaryRow, Totals
 from tlsrpt.store.counting import EVERY_DOMAIN
@@ -22,6 +23,10 @@ from tlsrpt.store.schema import failure_kind, failure_tally, tally
 from tlsrpt.store.sqlite import Store
 
 _OF_FAILURE_ROWS = frozenset({"mx", "result"})
+_KINDS_IN_MEMORY = 200  # statements: one for each combination of keys that is asked for
+
+if TYPE_CHECKING:
+    Query = Select[*tuple[Any, ...]]
 
 
 def summary(store: Store, *, domain: str | None, since: date, until: date, by: Sequence[By] = ()) -> Summary:
@@ -31,19 +36,19 @@ def summary(store: Store, *, domain: str | None, since: date, until: date, by: S
         domain: matches the report domain or the policy domain (DESIGN promise 8); None for all.
         by: keys of the rows, in the order in which they are to be sorted.
     """
-    days = to_day(since), to_day(until)
     by = tuple(dict.fromkeys(by))
+    values = range_of(domain, since, until)
+    each = domain is None
     with store.reading() as db:
-        total = db.execute(sessions_in_all(domain, days)).one()
-        results = db.execute(failed_by(failure_kind.c.result_type, domain, days)).all()
-        hosts = db.execute(failed_by(failure_kind.c.receiving_mx_hostname, domain, days)).all()
+        total = db.execute(sessions_in_all(), values).one()
+        kinds = db.execute(failed_by_type_and_host(each), values).all()
         rows: list[SummaryRow] = []
         if _OF_FAILURE_ROWS & set(by):
-            rows += [_failure_row(by, row) for row in db.execute(failed_by_keys(by, domain, days))]
-            rows += [_rest_row(by, row) for row in db.execute(not_itemised_by(by, domain, days))]
+            rows += [_failure_row(by, row) for row in db.execute(failed_by_keys(by, each), values)]
+            rows += [_rest_row(by, row) for row in db.execute(not_itemised_by(by, each and "domain" in by), values)]
             rows.sort(key=lambda row: _sort_key(by, row))
         elif by:
-            rows += [_session_row(by, row) for row in db.execute(sessions_by(by, domain, days))]
+            rows += [_session_row(by, row) for row in db.execute(sessions_by(by, each and "domain" in by), values)]
     return Summary(
         totals=Totals(
             reports=total.reports or 0,
@@ -55,103 +60,117 @@ def summary(store: Store, *, domain: str | None, since: date, until: date, by: S
         senders=total.senders,
         first_day=None if total.first_day is None else from_day(total.first_day),
         last_day=None if total.last_day is None else from_day(total.last_day),
-        results=tuple(Failed(name=row.name or None, failed=row.failed, as_sent=row.as_sent) for row in results),
-        mx_hosts=tuple(Failed(name=row.name or None, failed=row.failed, as_sent=row.as_sent) for row in hosts),
+        results=_worst_first((result, failed, sent) for result, _, failed, sent in kinds),
+        mx_hosts=_worst_first((mx, failed, sent) for _, mx, failed, sent in kinds),
         not_itemised=total.not_itemised or 0,
     )
 
 
-Days = tuple[int, int]
-if TYPE_CHECKING:
-    Query = Select[*tuple[Any, ...]]
+def _worst_first(rows: Iterable[tuple[str, int, int]]) -> tuple[Failed, ...]:
+    sums: dict[str, tuple[int, int]] = {}
+    for name, failed, sent in rows:
+        before = sums.get(name, (0, 0))
+        sums[name] = before[0] + failed, before[1] + sent
+    order = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))
+    return tuple(Failed(name=name or None, failed=failed, as_sent=sent) for name, (failed, sent) in order)
 
 
-def sessions_in_all(domain: str | None, days: Days) -> Query:
+def range_of(domain: str | None, since: date, until: date) -> dict[str, Any]:
+    """What the statements below ask for: the name and the days of a question."""
+    name = EVERY_DOMAIN if domain is None else storable(domain)
+    return {"domain": name, "since": to_day(since), "until": to_day(until)}
+
+
+@lru_cache(maxsize=1)
+def sessions_in_all() -> Query:
     """One row: all sessions about one domain, or about all."""
     t = tally.c
     return select(
         *_session_sums(),
         func.sum(t.reports).label("reports"),
         func.sum(t.not_itemised).label("not_itemised"),
-        func.count(distinct(t.sender)).label("senders"),
-        func.min(t.day).label("first_day"),
-        func.max(t.day).label("last_day"),
-    ).where(t.domain == (EVERY_DOMAIN if domain is None else storable(domain)), t.day.between(*days))
+        *_seen(tally),
+    ).where(*rows_of(tally))
 
 
-def sessions_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
+@lru_cache(maxsize=_KINDS_IN_MEMORY)
+def sessions_by(by: tuple[By, ...], each: bool) -> Query:
     """Sessions for each combination of keys, in their order."""
     t = tally.c
-    wanted = rows_of(tally, domain, days, each_domain="domain" in by)
-    keys = _keys(by, t)
+    keys = _keys(by, tally, each)
     # A report stands once under a domain, but once under each of its policy types when these are told apart.
     reports = t.mentions if "policy" in by else t.reports
     return (
-        select(
-            *keys,
-            *_session_sums(),
-            func.sum(reports).label("reports"),
-            func.count(distinct(t.sender)).label("senders"),
-            func.min(t.day).label("first_day"),
-            func.max(t.day).label("last_day"),
-        )
-        .where(*wanted)
+        select(*keys, *_session_sums(), func.sum(reports).label("reports"), *_seen(tally))
+        .where(*rows_of(tally, each))
         .group_by(*keys)
         .order_by(*keys)
     )
 
 
-def not_itemised_by(by: Sequence[By], domain: str | None, days: Days) -> Query:
+@lru_cache(maxsize=_KINDS_IN_MEMORY)
+def not_itemised_by(by: tuple[By, ...], each: bool) -> Query:
     """Failed sessions that no failure row explains, for each combination of the keys that sessions have."""
-    t = tally.c
-    wanted = rows_of(tally, domain, days, each_domain="domain" in by)
-    keys = _keys([key for key in by if key not in _OF_FAILURE_ROWS], t)
+    keys = _keys([key for key in by if key not in _OF_FAILURE_ROWS], tally, each)
+    rest = func.sum(tally.c.not_itemised)
     return (
-        select(
-            *keys,
-            func.sum(t.not_itemised).label("failed"),
-            func.count(distinct(t.sender)).label("senders"),
-            func.min(t.day).label("first_day"),
-            func.max(t.day).label("last_day"),
-        )
-        .where(*wanted, t.not_itemised > 0)
+        select(*keys, rest.label("failed"), *_seen(tally))
+        .where(*rows_of(tally, each), tally.c.not_itemised > 0)
         .group_by(*keys)
-        .having(func.sum(t.not_itemised) > 0)  # without keys an aggregate gives a row even for nothing
+        .having(rest > 0)  # without keys an aggregate gives a row even for nothing
     )
 
 
-def failed_by(name: ColumnElement[str], domain: str | None, days: Days) -> Query:
-    """Failed sessions of failure rows by one of their kind's texts, worst first."""
-    f = failure_tally.c
-    wanted = rows_of(failure_tally, domain, days, each_domain=True)
-    failed = func.sum(f.counted_failed).label("failed")
+@lru_cache(maxsize=2)
+def failed_by_type_and_host(each: bool) -> Query:
+    """Failed sessions of failure rows by result type and MX host."""
+    f, kind = failure_tally.c, failure_kind.c
+    by_kind = (  # first by the number of the kind: fewer kinds than rows have to be looked up
+        select(f.kind_id, func.sum(f.counted_failed).label("failed"), func.sum(f.sent_failed).label("as_sent"))
+        .where(*rows_of(failure_tally, each))
+        .group_by(f.kind_id)
+        .subquery()
+    )
+    keys = kind.result_type, kind.receiving_mx_hostname
     return (
-        select(name.label("name"), failed, func.sum(f.sent_failed).label("as_sent"))
-        .join_from(failure_tally, failure_kind, failure_kind.c.id == f.kind_id)
-        .where(*wanted)
-        .group_by(name)
-        .order_by(failed.desc(), name)
+        select(*keys, func.sum(by_kind.c.failed), func.sum(by_kind.c.as_sent))
+        .join_from(by_kind, failure_kind, kind.id == by_kind.c.kind_id)
+        .group_by(*keys)
     )
 
 
-def failed_by_keys(by: Sequence[By], domain: str | None, days: Days) -> Query:
+@lru_cache(maxsize=_KINDS_IN_MEMORY)
+def failed_by_keys(by: tuple[By, ...], each: bool) -> Query:
     """Failed sessions of failure rows for each combination of keys."""
     f = failure_tally.c
-    wanted = rows_of(failure_tally, domain, days, each_domain=True)
-    keys = _keys(by, f)
+    keys = _keys(by, failure_tally, each)
     return (
         select(
             *keys,
             func.sum(f.counted_failed).label("failed"),
             func.sum(f.sent_failed).label("as_sent"),
-            func.count(distinct(f.sender)).label("senders"),
-            func.min(f.day).label("first_day"),
-            func.max(f.day).label("last_day"),
+            *_seen(failure_tally),
         )
         .join_from(failure_tally, failure_kind, failure_kind.c.id == f.kind_id)
-        .where(*wanted)
+        .where(*rows_of(failure_tally, each))
         .group_by(*keys)
     )
+
+
+def rows_of(table: Any, each: bool = False) -> list[ColumnElement[bool]]:
+    """Which rows of a tally a question is about: those of one name, or of each report domain; see `range_of`."""
+    t = table.c
+    days = t.day.between(bindparam("since"), bindparam("until"))
+    if not each:
+        return [t.domain == bindparam("domain"), days]
+    # By a list of domains, not by a join: SQLite would rather scan the tally and look each row's domain up.
+    return [t.domain.in_(select(domain_table.c.report_domain)), days, t.report_domain == t.domain]
+
+
+def name_in(table: Any, each: bool) -> ColumnElement[str]:
+    """The report domain of a row: where each domain is asked for `domain` is the same, and the key is in its order."""
+    column: ColumnElement[str] = table.c.domain if each else table.c.report_domain
+    return column
 
 
 def _session_sums() -> list[ColumnElement[int]]:
@@ -164,20 +183,20 @@ def _session_sums() -> list[ColumnElement[int]]:
     ]
 
 
-def rows_of(table: Any, domain: str | None, days: Days, *, each_domain: bool) -> list[ColumnElement[bool]]:
-    """Which rows of a tally a question is about: one domain's, or each domain's, or those of all together."""
+def _seen(table: Any) -> list[ColumnElement[Any]]:
+    """By how many senders, from when, until when."""
     t = table.c
-    if domain is not None:
-        return [t.domain == storable(domain), t.day.between(*days)]
-    if not each_domain:
-        return [t.domain == EVERY_DOMAIN, t.day.between(*days)]
-    # By a list of domains, not by a join: SQLite would rather scan the tally and look each row's domain up.
-    return [t.domain.in_(select(domain_table.c.report_domain)), t.day.between(*days), t.report_domain == t.domain]
+    return [
+        func.count(distinct(t.sender)).label("senders"),
+        func.min(t.day).label("first_day"),
+        func.max(t.day).label("last_day"),
+    ]
 
 
-def _keys(by: Sequence[By], columns: Any) -> list[ColumnElement[Any]]:
+def _keys(by: Sequence[By], table: Any, each: bool) -> list[ColumnElement[Any]]:
+    columns = table.c
     known: dict[By, Any] = {
-        "domain": columns.report_domain,
+        "domain": name_in(table, each),
         "day": columns.day,
         "sender": columns.sender,
         "policy": columns.policy_type if "policy_type" in columns else failure_kind.c.policy_type,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from tlsrpt.core.errors import StoreError
 from tlsrpt.core.findings import Finding
@@ -247,8 +247,9 @@ def _quarantine_entries() -> Query:
 
 
 def _is_in_conflict() -> ColumnElement[bool]:
-    other = schema.report.alias("other")
-    return or_(_report.counted == 0, exists().where(other.c.counted == 0, other.c.conflict_with == _report.id))
+    other = schema.report.alias("other").c  # both lists come from the one index that holds conflicts only
+    odd = other.counted == 0
+    return _report.id.in_(select(other.id).where(odd).union(select(other.conflict_with).where(odd)))
 
 
 def _contains(text: str) -> ColumnElement[bool]:
