@@ -123,7 +123,8 @@ def command(
     On a terminal it asks; with --yes, or without a terminal, the options answer. What is published already is shown,
     and merged or replaced only when that is said. A run that was broken off goes on where it was.
 
-    Exit 0 all done, or a dry run; 1 something is left to do; 2 wrong usage; 3 DNS, the server or the store could not be used.
+    Exit 0 all done, or a dry run; 1 something is left to do; 2 wrong usage; 3 DNS, a server or the store could not be
+    used.
     """
     from tlsrpt.setup.state import forget_state, load_state
 
@@ -210,7 +211,7 @@ class _Run:
         self._greet(situation)
         self._destinations(situation)
         if not self._record(situation):
-            return False
+            return self.wishes.dry_run
         proved = self._proof()
         self._what_to_expect()
         return proved
@@ -335,7 +336,7 @@ class _Run:
             self._show_change(situation, change, record)
         if self.wishes.dry_run:
             talk.say("A dry run: nothing was changed.")
-            raise click.exceptions.Exit(0)
+            return False
         served = self._verify(change) if change.is_nothing else self._publish(situation, change)
         return self._verified(change, served)
 
