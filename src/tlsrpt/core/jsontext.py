@@ -92,6 +92,8 @@ def check_size(data: bytes, limits: Limits) -> None:
         return
     rows = limits.failure_details + 4 * limits.policies + 1000
     if data.count(b"{") > rows or data.count(b"[") > rows or data.count(b",") > 16 * rows:
+        if data.count(b'"policy"') > limits.policies:
+            raise LimitError(f"more than {limits.policies} policies", limit="policies", where="policies")
         what = f"more JSON values than {limits.failure_details} failure-details can have"
         raise LimitError(what, limit="failure_details")
 

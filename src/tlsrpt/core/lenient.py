@@ -34,6 +34,7 @@ from tlsrpt.core.report import (
 )
 
 _MAX_COUNT = 2**63 - 1
+_MOST_UNKNOWN = 1000  # unknown keys of one object that are looked at and kept
 _TOP = Place()
 
 
@@ -162,17 +163,19 @@ def _fields(obj: dict[str, object], keys: Keys, notes: Notes, at: Place) -> dict
     if obj.keys() <= keys.known:
         return obj
     fields = {key: value for key, value in obj.items() if key in keys.known}
-    for key, value in obj.items():
-        if key in keys.known:
-            continue
+    unknown = [key for key in obj if key not in keys.known]
+    for key in unknown[:_MOST_UNKNOWN]:
         meant = keys.match(key)
         if meant is not None and meant not in fields:
-            fields[meant] = value
+            fields[meant] = obj[key]
             place = at.key(meant)
             if not notes.noted(f"renamed-{meant}", place):
                 notes.note(f"renamed-{meant}", place, f"the key is written {shown(key)}", f"read as {meant}")
         else:
-            _extra(notes, at, key, value)
+            _extra(notes, at, key, obj[key])
+    if len(unknown) > _MOST_UNKNOWN:
+        what = f"{len(unknown) - _MOST_UNKNOWN} more keys that RFC 8460 does not know in one object"
+        notes.note("extra-many-keys", at, what, "not kept; the document as received has them")
     return fields
 
 
@@ -318,8 +321,10 @@ def read_report(value: dict[str, object], notes: Notes, limits: Limits, around: 
         ReportError: no sender, no window, no policies, no policy domain, or a count that is none; `where` is a path.
         LimitError: more policies or failure details than allowed.
     """
-    dates = {key: value[key] for key in value if key not in _REPORT.known and _DATE_RANGE.match(key)}
-    flat = "date-range" not in value and len({_DATE_RANGE.match(key) for key in dates}) == 2
+    dates: dict[str, object] = {}
+    if "date-range" not in value and len(value) <= _MOST_UNKNOWN:
+        dates = {key: value[key] for key in value if key not in _REPORT.known and _DATE_RANGE.match(key)}
+    flat = len({_DATE_RANGE.match(key) for key in dates}) == 2
     fields = _fields({k: v for k, v in value.items() if k not in dates} if flat else value, _REPORT, notes, _TOP)
     if flat:
         fields = {**fields, "date-range": dates}
