@@ -1032,9 +1032,9 @@ def _general(word: str) -> str:
     digits = sum(character.isdecimal() for character in word)
     if digits and _is_time(word):
         return "<time>"
-    if digits >= 6 or (digits and len(word) >= 16 and _HEX.issuperset(word)):
-        return "<id>"
-    return "<name>" if _is_name(word) else word
+    if _is_name(word):  # before ids: a host may be called a1234567.example
+        return "<name>"
+    return "<id>" if digits >= 6 or (digits and len(word) >= 16 and _HEX.issuperset(word)) else word
 
 
 def _is_address(word: str) -> bool:

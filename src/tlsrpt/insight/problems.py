@@ -15,6 +15,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tlsrpt.core.causes import Cause, Party
+from tlsrpt.core.reasons import normalise
 from tlsrpt.core.results import (
     ConsequenceKind,
     ResultType,
@@ -157,7 +158,7 @@ def _problem(group: Group, known: _Sessions, today: date) -> Problem:
         first_seen=first,
         last_seen=last,
         days=len({row.day for row in rows}),
-        reasons=_by_weight((row.reason, row.failed) for row in rows if row.reason),
+        reasons=_reasons(rows),
         consequence=kind,
         consequence_text=text,
         effects=tuple((each, hit) for each, _, hit in effects),
@@ -189,6 +190,16 @@ def _by_weight(pairs: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     for name, weight in pairs:
         weights[name] += weight
     return tuple(sorted(weights, key=lambda name: (-weights[name], name)))
+
+
+def _reasons(rows: Sequence[FailureRow]) -> tuple[str, ...]:
+    """One text for each fault that senders word alike but for names and numbers (F-39), most sessions first."""
+    groups: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for row in rows:
+        if row.reason:
+            groups[normalise(row.reason)].append((row.reason, row.failed))
+    ranked = sorted(groups.values(), key=lambda pairs: -sum(failed for _, failed in pairs))
+    return tuple(_by_weight(pairs)[0] for pairs in ranked)
 
 
 def _values(group: Group) -> dict[str, str | None]:
