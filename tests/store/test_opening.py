@@ -214,6 +214,24 @@ def test_making_a_store_where_nothing_can_be_made_says_so() -> None:
         open_store("/proc/none/tlsrpt.db", create=True)
 
 
+@pytest.mark.parametrize("room", [0, 20_000, 60_000])
+def test_a_disk_that_fills_while_a_store_is_made_says_so(tmp_path: Path, room: int) -> None:
+    """Full before there is anything: an error worth trying again, and with room the same call makes the store."""
+    path = tmp_path / "tlsrpt.db"
+    code = (
+        "import resource, sys\n"
+        "import tlsrpt.store.sqlite_schema, alembic.command\n"
+        "from tlsrpt.store.sqlite import open_store\n"
+        "from tlsrpt.core.errors import StoreBusyError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))\n"
+        "try: open_store(sys.argv[1], create=True)\n"
+        "except StoreBusyError as error: print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(path), str(room)], capture_output=True, text=True, check=True)
+    assert "make room" in run.stdout
+    open_store(str(path), create=True).close()
+
+
 def test_many_may_make_the_same_store_at_once(tmp_path: Path) -> None:
     """A mail alias starts a process for each message: the first ones race."""
     code = (

@@ -114,20 +114,12 @@ class Store:
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """One read transaction for SQLAlchemy's selects: all of them see the store at the same moment."""
-        from sqlalchemy.exc import DBAPIError
-
         if self._engine is None:
-            self._engine = _make_engine(self._db)
-        with translated(self.path):
-            try:
-                with self._engine.connect() as connection:
-                    connection.exec_driver_sql("BEGIN")
-                    yield connection
-                    connection.rollback()
-            except DBAPIError as error:
-                if isinstance(error.orig, sqlite3.Error):
-                    raise error.orig from error
-                raise
+            self._engine = engine_over(self._db)
+        with translated(self.path), unwrapped(), self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+            connection.rollback()
 
     @contextmanager
     def snapshot(self) -> Generator[sqlite3.Connection]:
@@ -289,7 +281,21 @@ def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"unexpected: {error}", where=str(path), fix="see `tlsrpt store check`")
 
 
-def _make_engine(db: sqlite3.Connection) -> Engine:
+@contextmanager
+def unwrapped() -> Generator[None]:
+    """SQLAlchemy's errors as those of SQLite that they carry, to be translated."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise error.orig from error
+        raise
+
+
+def engine_over(db: sqlite3.Connection) -> Engine:
+    """SQLAlchemy on a connection that stays ours: it begins nothing by itself."""
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from tlsrpt.core.errors import StoreError
 from tlsrpt.store.sqlite import (
     connect,
+    engine_over,
     give_to_folders_owner,
     make_file,
     refuse_other_files,
     revision_of,
     translated,
+    unwrapped,
 )
 from tlsrpt.store.version import APPLICATION_ID
 
@@ -52,12 +54,10 @@ def migrate(db: sqlite3.Connection) -> None:
     """Run the migrations that are missing, in one transaction."""
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import StaticPool
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool).connect() as connection:
+    with unwrapped(), engine_over(db).connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
