@@ -304,6 +304,30 @@ def test_the_owner_is_told_of_blanks_in_the_policy_file() -> None:
     assert "own policy file" in found.findings[0].fix
 
 
+def test_the_export_of_another_program_is_read_for_what_it_says() -> None:
+    """F-35 at its widest: underscores, plurals, policy and summary flattened, dates at the top."""
+    document = {
+        "organization_name": "Sender Example",
+        "begin_date": "2026-03-01T00:00:00Z",
+        "end_date": "2026-03-01T23:59:59Z",
+        "contact_info": "tls@sender.example",
+        "report_id": "r-1",
+        "policies": [
+            {
+                "policy_domain": "orchard.example",
+                "policy_type": "sts",
+                "successful_session_count": 5,
+                "failed_session_count": 2,
+                "failure_details": [{key.replace("-", "_"): value for key, value in a_row().items()}],
+            }
+        ],
+    }
+    found = read(document)
+    assert found.report == read(a_report()).report
+    assert {finding.code.partition("-")[0] for finding in found.findings} == {"renamed", "missing"}
+    assert found.extras == {}
+
+
 # --- the window ------------------------------------------------------------------------------------------------------
 
 

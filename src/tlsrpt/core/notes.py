@@ -93,7 +93,7 @@ def _counted(finding: Finding, times: int) -> Finding:
         code=finding.code,
         severity=finding.severity,
         where=finding.where,
-        message=f"{finding.message} (and the same in {times - 1} more place{'s' if times > 2 else ''})",
+        message=f"{finding.message} (and likewise in {times - 1} more place{'s' if times > 2 else ''})",
         consequence=finding.consequence,
         fix=finding.fix,
     )
