@@ -7,6 +7,7 @@ Compared as lower-case A-labels without the final dot. Underscores are allowed i
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NewType
 
 from tlsrpt.core.errors import DomainError
@@ -14,11 +15,17 @@ from tlsrpt.core.errors import DomainError
 Domain = NewType("Domain", str)  # lower-case A-labels, no final dot
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}")
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
+_LONGEST = 253
 
 
 def is_domain(text: str) -> bool:
     """Whether a text is a domain name already in the form that we compare: lower-case A-labels, no final dot."""
+    return len(text) <= _LONGEST and _is_domain(text)
+
+
+@lru_cache(maxsize=16_384)  # the same few thousand names come in every report
+def _is_domain(text: str) -> bool:
     return _DOMAIN.fullmatch(text) is not None
 
 

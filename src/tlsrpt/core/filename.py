@@ -21,6 +21,7 @@ _COPY = re.compile(r"(?:\.json)? ?\([0-9]{1,4}\)\Z")
 _EPOCH = re.compile(r"[0-9]{8,12}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]+Z?)?")
 _UNIQUE_ID = re.compile(r"[A-Za-z0-9]+")  # unique-id = 1*(ALPHA / DIGIT)
+_PROPER = re.compile(r"([a-z0-9_.-]+)!([a-z0-9_.-]+)![0-9]{8,12}![0-9]{8,12}(?:![A-Za-z0-9]+)?\.json(?:\.gz)?")
 _LONGEST = 1024  # two domains of 253 characters, the stamps, an id and an organisation's name fit
 
 
@@ -71,6 +72,9 @@ def _stamps(fields: list[str]) -> tuple[list[str], int | None, int | None, str |
 def file_name_findings(name: str | None) -> tuple[Finding, ...]:
     """How an attachment's name departs from RFC 8460 section 5.1; an absent name is none, a .zip is `compression`'s."""
     if name is None:
+        return ()
+    proper = _PROPER.fullmatch(name)
+    if proper and all("." in domain and is_domain(domain) for domain in proper.groups()):
         return ()
     parsed = parse_file_name(name)
     if parsed is None:

@@ -17,25 +17,25 @@ from tlsrpt.core import mime
 from tlsrpt.core.domain import parse_domain
 from tlsrpt.core.errors import DomainError, LimitError
 from tlsrpt.core.filename import parse_file_name
-from tlsrpt.core.findings import Finding
+from tlsrpt.core.findings import SENDERS_FAULT, Finding
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
 from tlsrpt.core.text import printable
 
 Label = Literal["gzip", "json", "zip", "other"]
 
 REPORT_MEDIA_TYPES = ("application/tlsrpt+json", "application/tlsrpt+gzip")  # RFC 8460 section 6.4, 6.5
-_SENDERS_FAULT = "a fault of the report's sender; nothing to do on the receiving side"
 
 _PACKED_NAME = re.compile(r"\.(json|gz|zip|tgz|tar)\Z", re.IGNORECASE)
 _XML_NAME = re.compile(r"\.xml(\.gz|\.zip)?\Z", re.IGNORECASE)
 _HEADER_NAME = rb"[A-Za-z0-9][!-9;-~]*"
 _BLANK = re.compile(rb"[\r\n]*\n")
 _FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+" + _HEADER_NAME + rb"[ \t]*:")
-_MAIL_HEADER = re.compile(
-    rb"^(?:from|to|subject|date|received|return-path|delivered-to|message-id|mime-version|content-type"
-    rb"|tls-report-domain|dkim-signature|authentication-results)[ \t]*:",
-    re.IGNORECASE | re.MULTILINE,
+_OF_MAIL = (
+    rb"(?:from|to|subject|date|received|return-path|delivered-to|message-id|mime-version|content-type"
+    rb"|tls-report-domain|dkim-signature|authentication-results)[ \t]*:"
 )
+_MAIL_FIELD = re.compile(rb"^" + _OF_MAIL, re.IGNORECASE | re.MULTILINE)
+_FIRST_FIELD = re.compile(_OF_MAIL, re.IGNORECASE)  # the first line of nearly every mail
 # Both DMARC (RFC 7489 section 7.2.1.1) and TLS reports carry such a subject.
 _REPORT_SUBJECT = re.compile(r"report\s+domain:.*submitter:", re.IGNORECASE | re.DOTALL)
 _AUTOMATIC = re.compile(rb"\nauto-submitted:[ \t]*auto-replied|\nx-autoreply:", re.IGNORECASE)
@@ -79,11 +79,13 @@ class Message(Struct, frozen=True, kw_only=True):
 
 def is_message(data: bytes) -> bool:
     """Whether a document begins like a mail message: header lines, some of them of mail; an mbox does not."""
+    if _FIRST_FIELD.match(data):
+        return True
     head = data[:_HEAD_BYTES]
     if not _FIRST_LINE.match(head):
         return False
     head = head.lstrip(b"\xef\xbb\xbf\r\n").replace(b"\r\n", b"\n").partition(b"\n\n")[0]
-    return _MAIL_HEADER.search(head) is not None
+    return _MAIL_FIELD.search(head) is not None
 
 
 def take_apart(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Message:
@@ -470,7 +472,7 @@ def label_findings(part: Part, packing: tuple[str, ...]) -> tuple[Finding, ...]:
                 message=f"the report's media type is {printable(part.media_type, 100)}, "
                 "not application/tlsrpt+gzip or application/tlsrpt+json (RFC 8460 section 5.3)",
                 consequence="it was found by its bytes; filters and other readers may pass it over",
-                fix=_SENDERS_FAULT,
+                fix=SENDERS_FAULT,
             )
         )
     actual = "gzip" if packing == ("gzip",) else "json"
@@ -483,7 +485,7 @@ def label_findings(part: Part, packing: tuple[str, ...]) -> tuple[Finding, ...]:
             where="attachment",
             message=f"the report is labelled {part.label}, but it is {'plain JSON' if actual == 'json' else 'gzip'}",
             consequence="it was read as what it is",
-            fix=_SENDERS_FAULT,
+            fix=SENDERS_FAULT,
         )
     )
     return tuple(found)
@@ -552,7 +554,7 @@ def _header_finding(kind: str, header: str, message: str, consequence: str) -> F
         where=f"message.{header}",
         message=message,
         consequence=consequence,
-        fix=_SENDERS_FAULT,
+        fix=SENDERS_FAULT,
     )
 
 
@@ -574,7 +576,7 @@ def _encoding_finding(lie: str) -> Finding:
         where="attachment",
         message=f"the attachment is {lie}",
         consequence="it was read as what it is",
-        fix=_SENDERS_FAULT,
+        fix=SENDERS_FAULT,
     )
 
 
