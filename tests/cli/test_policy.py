@@ -70,7 +70,7 @@ def test_what_make_writes_lint_finds_ok() -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["make", "example.com"], "--mx"),
+        (["make", "example.com", "--resolver", "127.0.0.1@1"], "--mx"),
         (["make", "example.com", "--mx", "mx1.example.com", "--id", "a-b"], "letters and digits"),
         (["make", "example.com", "--mx", "a b"], "no domain name"),
         (["make", "example.com", "--mx", "mx1.example.com", "--max-age", "99999999"], "--max-age"),

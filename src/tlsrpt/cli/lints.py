@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 import click
@@ -56,7 +56,7 @@ def _draw_lint(lint: Lint, lead: str) -> None:
         click.echo(f"({FORMS[lint.form]})")
     for finding in lint.findings:
         click.echo()
-        _draw_place(lint, finding)
+        draw_place(lint.input, finding)
         draw.findings([finding])
     if lint.corrected is not None:
         click.echo("\nCorrected:")
@@ -66,10 +66,10 @@ def _draw_lint(lint: Lint, lead: str) -> None:
         click.echo()
 
 
-def _draw_place(lint: Lint, finding: Finding) -> None:
+def draw_place(texts: Sequence[str], finding: Finding) -> None:
     """The text that a finding speaks of, with a caret under the place."""
     place = read_place(finding.where)
-    text = _text_at(lint, place) if place else None
+    text = _text_at(texts, place) if place else None
     if place is None or text is None:
         return
     at = min(place.column - 1, len(text))
@@ -81,8 +81,8 @@ def _draw_place(lint: Lint, finding: Finding) -> None:
     click.echo(f"    {' ' if start else ''}{' ' * draw.cell_width(before)}" + click.style("^", bold=True))
 
 
-def _text_at(lint: Lint, place: Place) -> str | None:
-    texts = lint.input[0].split("\n") if place.unit == "line" else lint.input
+def _text_at(texts: Sequence[str], place: Place) -> str | None:
+    texts = texts[0].split("\n") if place.unit == "line" else texts
     return texts[place.number - 1] if place.number <= len(texts) else None
 
 

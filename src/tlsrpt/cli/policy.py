@@ -13,11 +13,13 @@ from tlsrpt.cli import draw
 from tlsrpt.cli.forms import draw_forms, form_options
 from tlsrpt.cli.lazy import LazyGroup
 from tlsrpt.cli.options import DomainName, json_option
+from tlsrpt.cli.resolving import mx_hosts, name_servers, resolver_option
 from tlsrpt.core.mtasts import MAX_AGE, MAX_POLICY_OCTETS, MODES, Mode
 from tlsrpt.core.verdict import Lint
 
 if TYPE_CHECKING:
     from tlsrpt.core.mtasts_setup import PolicyPlan
+    from tlsrpt.dns.exchange import Server
 
 
 class MxPattern(click.ParamType[str]):
@@ -95,7 +97,10 @@ def _lints(given: list[bytes], hosts: tuple[str, ...], zone_text: bool) -> Itera
 
 @command.command()
 @click.argument("domain", type=DomainName())
-@click.option("--mx", "hosts", multiple=True, type=MxPattern(), metavar="HOST", help="Each MX host, as in DNS.")
+@click.option(
+    "--mx", "hosts", multiple=True, type=MxPattern(), metavar="HOST", help="Each MX host. [default: asked of DNS]"
+)
+@resolver_option
 @click.option("--mode", type=click.Choice(MODES), default="testing", show_default=True, help="testing first.")
 @click.option(
     "--max-age",
@@ -117,6 +122,7 @@ def _lints(given: list[bytes], hosts: tuple[str, ...], zone_text: bool) -> Itera
 def make(
     domain: str,
     hosts: tuple[str, ...],
+    resolvers: tuple[Server, ...],
     mode: Mode,
     max_age: int | None,
     policy_id: str | None,
@@ -128,13 +134,14 @@ def make(
 ) -> None:
     """Write the record, the file, what a web server needs, and the steps in their order.
 
-    Name each MX host of the domain with --mx. Begin with --mode testing; --mode none is for leaving.
+    The MX hosts are those in DNS now, unless --mx names them: name those that are to come as well. Begin with --mode
+    testing; --mode none is for leaving.
     """
     from tlsrpt.core.mtasts import StsPolicy
     from tlsrpt.core.mtasts_setup import DEFAULT_MAX_AGE, fresh_id, plan_policy
 
     if mode != "none" and not hosts:
-        raise click.UsageError("name each MX host of the domain with --mx (mode none alone needs none)")
+        hosts = mx_hosts(domain, name_servers(resolvers))
     age = DEFAULT_MAX_AGE[mode] if max_age is None else max_age
     policy = StsPolicy(mode=mode, max_age=age, mx=tuple(dict.fromkeys(hosts)))
     try:

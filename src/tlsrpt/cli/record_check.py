@@ -42,7 +42,7 @@ VERDICTS = {
 @click.option("--probe", is_flag=True, help="Post a sample report to the https endpoints in rua.")
 @click.option("--private", is_flag=True, help="Connect to endpoints at private addresses, too.")
 @click.option(
-    "--at-once", type=click.IntRange(1, 2000), help="Domains side by side. [default: 40; 250 with --record-only]"
+    "--at-once", type=click.IntRange(1, 2000), help="Domains side by side. [default: 100; 250 with --record-only]"
 )
 @csv_option
 @json_option
@@ -167,7 +167,7 @@ async def _check(
 
     with Exchange() as exchange:
         resolver: Resolver = Resolver(exchange, servers)
-        await run_in_order(items, one, deliver, at_once=at_once or (250 if around is None else 40))
+        await run_in_order(items, one, deliver, at_once=at_once or (250 if around is None else 100))
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
@@ -225,6 +225,7 @@ def _row(check: RecordCheck) -> list[draw.Cell]:
 
 def draw_check(check: RecordCheck, *, alone: bool) -> None:
     """One domain: the verdict, the record, who says so, what is to be mended."""
+    from tlsrpt.cli.lints import draw_place
     from tlsrpt.core.domain import display_domain
 
     words, colour = VERDICTS[check.verdict]
@@ -236,9 +237,10 @@ def draw_check(check: RecordCheck, *, alone: bool) -> None:
     if alone:
         _draw_place(check)
     shown = [finding for finding in check.findings if alone or finding.severity != "info"]
-    if shown:
+    for finding in shown:
         click.echo()
-        draw.findings(shown)
+        draw_place(check.input, finding)
+        draw.findings([finding])
     if check.corrected is not None:
         click.echo("\n  Corrected, to be published as the only TXT record at " + check.name + ":")
         click.echo(f"    {draw.printable(check.corrected)}")

@@ -61,3 +61,26 @@ def name_servers(named: tuple[Server, ...]) -> tuple[Server, ...]:
     if not found:
         raise ConfigError("names no name server", where=str(RESOLV_CONF), fix="use --resolver ADDRESS")
     return found
+
+
+def mx_hosts(domain: str, servers: tuple[Server, ...]) -> tuple[str, ...]:
+    """The hosts that take a domain's mail, as DNS has them now.
+
+    Raises:
+        UsageError: DNS could not tell, or the domain takes no mail: then they have to be named.
+    """
+    import asyncio
+
+    from tlsrpt.check.mail import MailRoute, mail_route
+    from tlsrpt.dns.exchange import Exchange
+    from tlsrpt.dns.resolver import Resolver
+
+    async def ask() -> MailRoute:
+        with Exchange() as exchange:
+            return await mail_route(Resolver(exchange, servers), domain)
+
+    route = asyncio.run(ask())
+    if not route.hosts:
+        why = route.detail or "DNS says that it takes no mail"
+        raise click.UsageError(f"name each MX host of {domain} with --mx ({why})")
+    return route.hosts
