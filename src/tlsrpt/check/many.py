@@ -36,6 +36,9 @@ async def run_in_order(
                 due += 1
             moved.set()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(worker())
+    except BaseExceptionGroup as failed:  # the reader of our output left, say: the first one tells what happened
+        raise failed.exceptions[0] from failed

@@ -16,10 +16,11 @@ from tlsrpt.dns.resolver import Resolver
 
 # More of the kinds that `misplaced_names` lists: separators and underscores lost or swapped, names of other standards.
 _FURTHER = (
-    "_smtp-tls", "_smtptls", "smtp_tls",
-    "_smtp.tls", "smtp.tls", "_tls_smtp", "_tls-smtp", "_tls.smtp", "_tls", "_smtp",
-    "_tls-rpt", "_tls_rpt", "tlsrpt", "tls-rpt", "_smtp._tlsrpt", "_smtp._tls-rpt", "_tlsrpt._smtp", "_report._tls",
-    "_smtp._tls._tcp", "_smtp._tls.smtp", "_smtp._tls.mx", "_smtp._tls.www", "_mta-sts", "_dmarc",
+    "_smtp-tls", "_smtptls", "smtp_tls", "smtp-tls", "_smtp.tls", "smtp.tls", "_tls_smtp", "_tls-smtp", "_tls.smtp",
+    "_tls", "_smtp", "_tls-rpt", "_tls_rpt", "tlsrpt", "tls-rpt", "_tlsreport", "_tls-report", "_tls-reporting", "_rpt",
+    "_smtp._tlsrpt", "_smtp._tls-rpt", "_tlsrpt._smtp", "_tlsrpt._tls", "_report._tls", "_tls._report", "_mail._tls",
+    "_mx._tls", "_smtps._tls", "_smtp._tcp", "_smtp._tls._tcp", "_smtp._tls.smtp", "_smtp._tls.mx", "_smtp._tls.www",
+    "_mta-sts", "_dmarc",
 )  # fmt: skip
 _WILDCARD_TEST = "tlsrpt-asks-whether-a-wildcard-answers"
 # The record of MTA-STS: the underscore lost, the hyphen changed, the name of the policy host.
@@ -46,7 +47,7 @@ class Misplaced(Struct, frozen=True, kw_only=True):
 
 async def find_misplaced(resolver: Resolver, domain: str, mx_hosts: Sequence[str] = ()) -> list[Misplaced]:
     """Look at every usual wrong name, side by side; those first where most people put it."""
-    names = [*misplaced_names(domain), *(f"{label}.{domain}" for label in _FURTHER)]
+    names = [*misplaced_names(domain), *(f"{label}.{domain}" for label in _FURTHER), f"{domain}.{domain}"]
     inside = [host for host in mx_hosts if host.endswith("." + domain)]
     names += [name for host in inside for name in (owner_name(host), host)]
     names = [name for name in dict.fromkeys(names) if len(name) <= 253]
@@ -102,7 +103,7 @@ def _misplaced(name: str, domain: str, texts: Sequence[bytes], at_mx_host: bool)
     text = _shown(texts)
     if name == domain:
         code, why, fix = "at-bare-domain", "at the bare domain", f"move it to {right}"
-    elif name == f"{right}.{domain}":
+    elif name.endswith(f"{domain}.{domain}"):
         code, why = "zone-appended-twice", f"at {name}: the zone was appended twice"
         fix = (
             f"enter {LABEL} alone where the panel adds the domain, or end the name with a dot in a zone file: {right}."

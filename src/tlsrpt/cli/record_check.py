@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EACH_S = 90.0
 COLUMNS = ("domain", "verdict", "found", "findings", "record", "corrected", "ttl", "dnssec", "cname")
+MISPLACED = ("wrong-name", "zone-appended-twice", "at-bare-domain", "at-mx-host")
 VERDICTS = {
     "ok": ("ok", "green"),
     "warning": ("usable, with a warning", "yellow"),
@@ -231,7 +232,12 @@ def draw_check(check: RecordCheck, *, alone: bool) -> None:
     words, colour = VERDICTS[check.verdict]
     if check.found is False:
         words = "no record is published"
+    elif check.verdict == "ok" and check.exit_code:
+        words, colour = "the record is ok, what is around it is not", "yellow"
     click.echo(f"{draw.printable(display_domain(check.domain))}: " + click.style(words, fg=colour, bold=True))
+    elsewhere = next((finding.where for finding in check.findings if finding.code in MISPLACED), None)
+    if elsewhere and check.input != check.servers[0].texts:
+        click.echo(f"  found at {elsewhere}:")
     for text in check.input:
         draw.paragraph(text, "    ", first="  ")
     if alone:

@@ -17,12 +17,15 @@ from msgspec import Struct
 
 from tlsrpt.core.errors import ConfigError
 from tlsrpt.core.publish import Place
+from tlsrpt.core.zonetext import format_strings, parse_zone_text
 from tlsrpt.dns.change import Change, PublishError
 from tlsrpt.dns.exchange import Server
 
 if TYPE_CHECKING:
     from lexicon.client import Client
 
+# These hand the content on as zone text, where a bare ; begins a comment; the others take the value itself (D-80).
+_ZONE_TEXT = frozenset({"ddns", "localzone"})
 EXTRA = "pip install 'tlsrpt[dns-providers]'"
 
 
@@ -139,12 +142,15 @@ class Provider:
             new = [text.decode("ascii") for text in change.add if text not in held]
             self._touched = True
             if len(old) == len(new) == 1:  # in one step: no moment with two records, or none
-                operations.update_record(old[0].get("id"), "TXT", change.name, new[0])
+                operations.update_record(old[0].get("id"), "TXT", change.name, self._written(new[0]))
                 return
             for record in old:
                 operations.delete_record(record.get("id"), "TXT", change.name, record["content"])
             for text in new:
-                operations.create_record("TXT", change.name, text)
+                operations.create_record("TXT", change.name, self._written(text))
+
+    def _written(self, text: str) -> str:
+        return format_strings(text) if self.name in _ZONE_TEXT else text
 
     def _run(self, done: str, work: Callable[[], Any]) -> Any:
         """Run lexicon's code; whatever it raises is told by its kind alone, for its words may hold a token."""
@@ -164,8 +170,6 @@ class Provider:
 
 def _content(record: dict[str, Any]) -> bytes:
     """The octets of a TXT record as a provider lists it: bare, or quoted as in a zone file."""
-    from tlsrpt.core.zonetext import parse_zone_text
-
     text = str(record.get("content", ""))
     return parse_zone_text(text).data if text.startswith('"') else text.encode("utf-8", "surrogateescape")
 
