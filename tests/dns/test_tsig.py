@@ -49,6 +49,14 @@ def test_a_wrong_key_is_one_error_that_repeats_nothing_of_it(text: str) -> None:
     assert TEXT not in str(caught.value)
 
 
+@given(
+    st.binary(min_size=1, max_size=64), st.sampled_from(['key "k" {{ algorithm hmac-sha256; secret "{}"; }};', "k:{}"])
+)
+def test_any_secret_comes_through(secret: bytes, form: str) -> None:
+    """Base64 may hold //, which begins a comment elsewhere."""
+    assert parse_key(form.format(base64.b64encode(secret).decode()), "x").secret == secret
+
+
 def test_a_key_never_shows_its_secret() -> None:
     """Not in a log, not in a traceback."""
     for shown in (repr(KEY), str(KEY), f"{[KEY]}"):

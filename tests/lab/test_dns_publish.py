@@ -16,6 +16,7 @@ from tlsrpt.dns.publish import send_update
 from tlsrpt.dns.resolver import Resolver
 from tlsrpt.dns.serving import Served, wait_until_served
 from tlsrpt.dns.tsig import Key, parse_key
+from tlsrpt.setup.publishing import publish
 
 pytestmark = pytest.mark.lab("knotd", "keymgr", "unbound")
 
@@ -138,3 +139,27 @@ def test_waiting_says_what_is_served_instead(servers: NameServers) -> None:
     result = resolving(servers, lambda resolver: wait_until_served(resolver, NAME, wanted, within_s=0))
     assert not result.complete
     assert result.wrong[0][1] == (RECORD.encode(),)
+
+
+class QuotingPanel:
+    """A provider that keeps quotes as part of the value, as some panels do (D-09, D-80)."""
+
+    def __init__(self, servers: NameServers) -> None:
+        self._servers = servers
+
+    def put(self, change: Change) -> None:
+        add = tuple(b'"' + text + b'"' for text in change.add)
+        before = served(self._servers, change.name)
+        remove = tuple(text for text in before if text.strip(b'"') in change.remove)
+        written = Change(zone=change.zone, name=change.name, ttl=change.ttl, before=before, remove=remove, add=add)
+        send_update(written, self._servers.primary, key(self._servers))
+
+
+def test_what_was_changed_on_its_way_is_taken_back(servers: NameServers) -> None:
+    """D-80: the value is compared as DNS serves it; a third thing means that DNS is put back as it was."""
+    change = plan_change(ZONE, NAME, (), RECORD, ttl=1)
+    panel = QuotingPanel(servers)
+    done = resolving(servers, lambda resolver: publish(resolver, panel, change, within_s=2))
+    assert done.outcome == "taken-back"
+    assert done.served.wrong[0][1] == (f'"{RECORD}"'.encode(),)
+    assert served(servers, NAME) == ()

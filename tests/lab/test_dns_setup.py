@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.httpsserver import https_server, make_authority
 from tests.lab.nameservers import NameServers, Tree, name_servers
 from tests.lab.servers import PATIENCE_S
+from tlsrpt.core.reading import parse_report
 
 pytestmark = pytest.mark.lab("knotd", "keymgr", "unbound")
 
@@ -27,7 +29,7 @@ TREE = Tree(
     zones={
         DOMAIN: "@ MX 10 mx.reports.example.\n",
         "taken.example": '@ MX 10 mx.reports.example.\n_smtp._tls TXT "v=TLSRPTv1; rua=mailto:old@reports.example"\n',
-        "reports.example": "@ MX 10 mx\nmx A 192.0.2.25\n",
+        "reports.example": "@ MX 10 mx\nmx A 192.0.2.25\nhook A 127.0.0.1\n",
     },
     signed=frozenset({DOMAIN}),
     updatable=frozenset({DOMAIN, "taken.example"}),
@@ -169,6 +171,31 @@ def test_by_hand_it_waits_and_says_how_to_go_on(servers: NameServers) -> None:
     assert code == 1
     assert f'_smtp._tls.{DOMAIN}. 3600 IN TXT "{NEW}"' in said
     assert f"tlsrpt setup {DOMAIN} goes on from here" in " ".join(said.split())
+
+
+def test_a_password_goes_over_tls_or_not_at_all(servers: NameServers, mail_server: MailServer) -> None:
+    """The mail server here offers no STARTTLS: nothing is sent, and the password is in no message."""
+    login = {"TLSRPT_SMTP_LOGIN": "user:hunter2"}
+    wanted = ["--yes", "--mailto", "tls@reports.example", "--key-file", str(servers.key_file)]
+    code, said = setup(servers, DOMAIN, *wanted, "--smarthost", f"127.0.0.1:{mail_server.port}", env=login)
+    assert code == 3
+    assert "not taken" in said
+    assert "hunter2" not in said
+
+
+def test_an_endpoint_gets_the_trial_report_by_post(servers: NameServers, lab: Path) -> None:
+    """R5.4-01: where the record names only an https endpoint."""
+    authority = make_authority(lab)
+    answer = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+    with https_server(authority.context("hook.reports.example"), answer) as hook:
+        wanted = ["--yes", "--https", f"https://hook.reports.example:{hook.port}/tlsrpt", "--private", "--follow", "0"]
+        trust = {"SSL_CERT_FILE": str(lab / "ca.pem")}
+        code, said = setup(servers, DOMAIN, *wanted, "--key-file", str(servers.key_file), env=trust)
+    assert code == 1, said
+    assert "It is not there yet" in said
+    assert [request.split(b" ")[0] for request in hook.requests] == [b"HEAD", b"POST"]
+    report = parse_report(hook.requests[1].partition(b"\r\n\r\n")[2]).report
+    assert str(report.report_id) in said
 
 
 def test_on_a_terminal_it_asks(servers: NameServers, mail_server: MailServer) -> None:

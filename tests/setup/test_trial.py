@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tlsrpt.check.probe import PREFIX, trial_report
 from tlsrpt.core.limits import DEFAULT_LIMITS
 from tlsrpt.intake.door import open_document
 from tlsrpt.setup.state import SetupError
-from tlsrpt.setup.trial import Login, Smarthost, arrived, follow, send_by_sendmail, send_by_smarthost, trial_mail
+from tlsrpt.setup.trial import (
+    DkimKey,
+    Login,
+    Smarthost,
+    arrived,
+    follow,
+    send_by_sendmail,
+    send_by_smarthost,
+    sign,
+    trial_mail,
+)
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 REPORT = trial_report("example.com", NOW)
@@ -88,3 +101,21 @@ def test_sendmail_gets_the_mail_and_the_addresses(tmp_path: Path) -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert "secret" not in repr(Smarthost(host="x", login=Login(user="u", password="secret")))  # noqa: S106
+
+
+def test_the_signature_holds_and_covers_what_it_must() -> None:
+    """R3-17, R3-19, R5.3-04: a valid DKIM signature of the sender's domain, both headers in it, no l=."""
+    dkim = pytest.importorskip("dkim", reason="dkimpy comes with the extra receive")
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    public = base64.b64encode(private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    signed = sign(mail(), "example.com", DkimKey(selector="s1", pem=pem))
+    record = b"v=DKIM1; k=rsa; p=" + public  # dkimpy rejects the legal s=email:tlsrpt
+    assert dkim.verify(
+        signed, dnsfunc=lambda name, timeout=5: record if name == b"s1._domainkey.example.com." else None
+    )
+    head = signed.partition(b"\r\nFrom:")[0].replace(b"\r\n ", b"").lower()
+    assert b"tls-report-domain" in head
+    assert b"tls-report-submitter" in head
+    assert b"; l=" not in head
+    assert pem.decode() not in repr(DkimKey(selector="s1", pem=pem))

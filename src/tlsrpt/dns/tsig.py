@@ -17,7 +17,8 @@ from tlsrpt.core.errors import ConfigError
 
 ENVIRONMENT = "TLSRPT_TSIG_KEY"
 _ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5")
-_COMMENT = re.compile(r"/\*.*?\*/|(?://|#)[^\n]*", re.DOTALL)
+# A comment begins after white space or punctuation only: // is fine inside base64.
+_COMMENT = re.compile(r"(?:(?<=[\s;{}])|\A)(?:/\*.*?\*/|(?://|#)[^\n]*)", re.DOTALL)
 _BLOCK = re.compile(r'\bkey\s+"?([A-Za-z0-9_.-]+)"?\s*\{([^{}]*)\}', re.IGNORECASE)
 _YAML = re.compile(r"^\s*-?\s*(id|algorithm|secret)\s*:\s*\"?([^\s\"#]+)", re.MULTILINE)  # keymgr -t writes this
 
