@@ -834,3 +834,13 @@ def test_errors_are_ours() -> None:
     """What `read_reports` raises is one tree."""
     assert issubclass(ReportError, TlsrptError)
     assert issubclass(NoReportError, TlsrptError)
+
+
+def test_strict_mode_refuses_a_key_that_stands_twice() -> None:
+    """R4-01: I-JSON has no duplicate keys. Where they are not looked for, the last value counts, as for every reader."""
+    once = json.dumps(a_report())
+    twice = once.replace('"report-id":', '"report-id": "first", "report-id":', 1).encode()
+    assert parse_report(twice).report == parse_report(once.encode()).report
+    with pytest.raises(StrictError) as refused:
+        parse_report(twice, strict=True)
+    assert "duplicate" in refused.value.findings[0].code

@@ -70,28 +70,43 @@ _REFUSED = (ValueError, RecursionError)
 
 def decode(data: bytes, limits: Limits) -> Report | None:
     """The report, or None if anything at all would have to be noted, or a limit is passed."""
+    if b"\\" in data and b"\\u0000" in data:
+        return None
     try:
         raw = _decode(data)
-        name, contact, report_id = raw.organization_name, raw.contact_info, raw.report_id
-        rows, policies, known_policy = 0, [], _policies.get
+        rows, policies, known, hosts, ips = 0, [], _policies, _hosts, _ips
         for entry in raw.policies:
-            summary, details = entry.summary, entry.failure_details
             piece = bytes(entry.policy)
-            policy = known_policy(piece) or _learn_policy(piece)
+            policy = known.get(piece) or _learn_policy(piece)
+            summary, details = entry.summary, entry.failure_details
             if details:
-                rows += len(details)
-                if _sum(details) != summary.total_failure_session_count:
+                failed = 0
+                for row in details:
+                    host = row.receiving_mx_hostname
+                    if (
+                        host not in hosts or row.sending_mta_ip not in ips or row.receiving_ip not in ips
+                    ) and not _places(row):  # fmt: skip
+                        return None
+                    text = row.additional_information
+                    if text is not None and text not in _uris and not _uris.learn(text):
+                        return None
+                    failed += row.failed_session_count
+                if failed != summary.total_failure_session_count:
                     return None
+                rows += len(details)
             policies.append(PolicyResult(policy=policy, summary=summary, failure_details=details))
         piece = bytes(raw.date_range)
         window = _windows.get(piece) or _learn_window(piece)
     except _REFUSED:
         return None
-    if (contact not in _contacts and not _contacts.learn(contact)) or not _is_name(name) or not _is_name(report_id):
+    name, contact, report_id = raw.organization_name, raw.contact_info, raw.report_id
+    if (contact not in _contacts and not _contacts.learn(contact)) or (name not in _names and not _names.learn(name)):
         return None
-    if not 0 < len(policies) <= _MANY or len(policies) > limits.policies or rows > limits.failure_details:
+    if not report_id or report_id.strip() is not report_id:
         return None
-    if len(data) > limits.string_length and not max(len(name), len(report_id)) <= _LONGEST <= limits.string_length:
+    if not policies or len(policies) > min(_MANY, limits.policies) or rows > limits.failure_details:
+        return None
+    if len(data) > limits.string_length and not len(report_id) <= _LONGEST <= limits.string_length:
         return None
     return Report(
         organization_name=name,
@@ -100,10 +115,6 @@ def decode(data: bytes, limits: Limits) -> Report | None:
         report_id=report_id,
         policies=tuple(policies),
     )
-
-
-def _is_name(text: str) -> bool:
-    return text != "" and text.strip() is text and "\0" not in text
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -126,32 +137,12 @@ class _Known(set[str]):
         return True
 
 
-def _is_text(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST and not text.isspace() and "\0" not in text
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST and text.strip() is text
 
 
 _hosts, _ips, _contacts = _Known(forms.is_host), _Known(forms.is_ip), _Known(forms.is_addr_spec)
-_uris, _texts = _Known(forms.is_uri, most=1024), _Known(_is_text, most=1024)
-
-
-def _sum(details: tuple[FailureDetail, ...]) -> int:
-    """What the rows add up to; refuses them if one is not exact."""
-    hosts, ips, total = _hosts, _ips, 0
-    for row in details:
-        host = row.receiving_mx_hostname
-        if (host not in hosts or row.sending_mta_ip not in ips or row.receiving_ip not in ips) and not _places(row):
-            raise _NotExactError
-        text = row.receiving_mx_helo
-        if text is not None and text != host and text not in _texts and not _texts.learn(text):
-            raise _NotExactError
-        text = row.failure_reason_code
-        if text is not None and text not in _texts and not _texts.learn(text):
-            raise _NotExactError
-        text = row.additional_information
-        if text is not None and text not in _uris and not _uris.learn(text):
-            raise _NotExactError
-        total += row.failed_session_count
-    return total
+_uris, _names = _Known(forms.is_uri, most=1024), _Known(_is_name, most=1024)
 
 
 def _places(row: FailureDetail) -> bool:
@@ -183,7 +174,8 @@ def _learn_window(piece: bytes) -> DateRange:
     if not _says_just(piece, keys=2, strings=2):
         raise _NotExactError
     window = DateRange(start_datetime=begin, end_datetime=finish)
-    _remember(_windows, piece, window)
+    if len(piece) <= _LONGEST_PIECE:
+        _remember(_windows, piece, window)
     return window
 
 
@@ -199,15 +191,15 @@ def _learn_policy(piece: bytes) -> Policy:
         or not _says_just(piece, keys=keys, strings=2 + len(lines) + len(patterns))
     ):
         raise _NotExactError
-    _remember(_policies, piece, policy)
+    if len(piece) <= _LONGEST_PIECE:
+        _remember(_policies, piece, policy)
     return policy
 
 
-def _remember(known: dict[bytes, _Value], piece: bytes, value: _Value) -> None:
-    if len(piece) <= _LONGEST_PIECE:
-        if len(known) >= _MOST_PIECES:
-            known.clear()
-        known[piece] = value
+def _remember(known: dict[bytes, _Value], key: bytes, value: _Value) -> None:
+    if len(known) >= _MOST_PIECES:
+        known.clear()
+    known[key] = value
 
 
 def _says_just(piece: bytes, *, keys: int, strings: int) -> bool:

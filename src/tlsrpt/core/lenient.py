@@ -209,10 +209,13 @@ class _Absent:
 ABSENT = _Absent()
 
 
+_FREE = frozenset({"receiving-mx-helo", "failure-reason-code"})  # free text: as sent, be it blank
+
+
 def _text(fields: dict[str, object], key: str, notes: Notes, at: Place, *, needed: bool = False) -> str | None:
     """A string, or None where there is no value; numbers and single-element arrays are read as what they show."""
     value = fields.get(key, ABSENT)
-    if type(value) is str and value and not value.isspace():
+    if type(value) is str and value and (key in _FREE or not value.isspace()):
         return value
     if value is ABSENT:
         if needed and not notes.noted(f"missing-{key}", at.key(key)):

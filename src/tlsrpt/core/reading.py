@@ -85,7 +85,7 @@ def read_document(
         file_name: the name it was sent under; evidence, as above, and for the window (F-23).
         strict: a deviation makes a report a fault (StrictError).
     """
-    usual = _usual(data, limits)
+    usual = None if strict else _usual(data, limits)
     if usual is not None:
         return Document(reports=(usual,))
     labelled = bool(report_domain or submitter or (file_name and parse_file_name(file_name)))
@@ -99,7 +99,7 @@ def read_document(
             continue
         name = leaf.member.rpartition("/")[2]
         inner = around._replace(file_name=parse_file_name(name)) if name else around
-        for item in _read_leaf(leaf, limits, inner, labelled or inner.file_name is not None):
+        for item in _read_leaf(leaf, limits, inner, labelled or inner.file_name is not None, strict):
             if isinstance(item, ReadReport):
                 reports.append(item)
             elif isinstance(item, ReportError):
@@ -135,7 +135,7 @@ def read_reports(
         ReportError: a TLS report, but nothing of it could be read; `where` is a JSON path.
         NoReportError: no TLS report; `what` says what it is, where that is known.
     """
-    usual = _usual(data, limits)
+    usual = None if strict else _usual(data, limits)
     if usual is not None:
         return [usual]
     document = read_document(
@@ -158,7 +158,7 @@ def parse_report(
     strict: bool = False,
 ) -> ReadReport:
     """Read the one report in a document. As `read_reports`, and a ReportError if there are several."""
-    usual = _usual(data, limits)
+    usual = None if strict else _usual(data, limits)
     if usual is not None:
         return usual
     reports = read_reports(
@@ -171,20 +171,20 @@ def parse_report(
 
 def _usual(data: bytes, limits: Limits) -> ReadReport | None:
     """The usual document at once: a small JSON, or gzip of it, that keeps to the RFC in every point."""
-    packing: tuple[str, ...] = ()
-    if data.startswith(unpacking.GZIP_MAGIC) and len(data) <= limits.compressed_bytes:
-        content = unpacking.gunzip(data)
-        if content is None or len(content) > limits.decompressed_bytes:
-            return None
-        data, packing = content, ("gzip",)
-    if len(data) >= LARGE or len(data) > limits.compressed_bytes or not data.startswith(b"{"):
+    if len(data) > limits.compressed_bytes:
         return None
-    report = exact.decode(data, limits)
-    return None if report is None else ReadReport(report=report, packing=packing)
+    if data.startswith(b"{"):
+        report = exact.decode(data, limits) if len(data) < LARGE else None
+        return None if report is None else ReadReport(report=report)
+    content = unpacking.gunzip(data) if data.startswith(unpacking.GZIP_MAGIC) else None
+    if content is None or len(content) >= LARGE or len(content) > limits.decompressed_bytes:
+        return None
+    report = exact.decode(content, limits) if content.startswith(b"{") else None
+    return None if report is None else ReadReport(report=report, packing=("gzip",))
 
 
 def _read_leaf(
-    leaf: Leaf, limits: Limits, around: Around, labelled: bool
+    leaf: Leaf, limits: Limits, around: Around, labelled: bool, strict: bool
 ) -> Iterator[ReadReport | ReportError | Other]:
     """Everything in one unpacked document; `labelled`: its name or its mail call it a TLS report."""
     if leaf.damage:
@@ -193,7 +193,8 @@ def _read_leaf(
     notes = Notes()
     try:
         check_size(leaf.data, limits)
-        if leaf.data.startswith(b"{") and (report := exact.decode(leaf.data, limits)) is not None:
+        usual = not strict and leaf.data.startswith(b"{")  # strict: the lenient reader alone sees keys that stand twice
+        if usual and (report := exact.decode(leaf.data, limits)) is not None:
             yield ReadReport(report=report, findings=leaf.findings, packing=leaf.packing, member=leaf.member)
             return
         text = decode(leaf.data, notes)

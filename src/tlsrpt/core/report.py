@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     Text = str | None
+    FreeText = str | None
     Texts = tuple[str, ...] | None
     PolicyType = str | None
     ResultType = str | None
@@ -21,6 +22,7 @@ else:
     # A typed decoder takes only what RFC 8460 allows: an optional key may be absent (None here) but not null, and a
     # word is one of the registry's. What else is sent, the lenient reader notes and keeps (R4.3-14).
     Text = str
+    FreeText = Annotated[str, Meta(min_length=1, max_length=4096)]
     Texts = tuple[str, ...]
     PolicyType = Literal["tlsa", "sts", "no-policy-found"]
     ResultType = Literal[
@@ -83,11 +85,11 @@ class FailureDetail(
     result_type: ResultType  # as sent; core.results explains the registered ones
     sending_mta_ip: Text = None
     receiving_mx_hostname: Text = None
-    receiving_mx_helo: Text = None
+    receiving_mx_helo: FreeText = None
     receiving_ip: Text = None
     failed_session_count: Count
     additional_information: Text = None
-    failure_reason_code: Text = None
+    failure_reason_code: FreeText = None
 
 
 if TYPE_CHECKING:
