@@ -104,35 +104,20 @@ def make_detail(
 
 def share(day: int, sender: str, entries: Sequence[Entry]) -> Share:
     """What one report adds to the tallies."""
-    groups: dict[tuple[str, str], list[Entry]] = {}  # (domain, report_domain) -> entries
-    for entry in entries:
-        groups.setdefault((entry.report_domain, entry.report_domain), []).append(entry)
-    for entry in entries:  # after all of the usual ones: `reports` stands there where it can
-        if entry.policy_domain != entry.report_domain:
-            groups.setdefault((entry.policy_domain, entry.report_domain), []).append(entry)
     result = Share([], [], [])
     kinds: dict[KindKey, int] = {}
-    everything: dict[str, list[int]] = {}
+    usual: list[dict[str, Sums]] = []
     led: set[str] = set()
-    for (domain, report_domain), members in groups.items() or {("", ""): []}.items():
-        first = domain not in led
-        led.add(domain)
+    for (domain, report_domain), members in _groups(entries).items():
         failures = _count_failures(members, kinds)
         for kind_id, figures in failures.rows:
             result.failures.append(((domain, day, sender, kind_id, report_domain), figures))
-        for policy_type, sums in _count_sessions(members, failures.itemised).items():
-            reports = 1 if first else 0
-            first = False
-            result.tally.append(((domain, day, sender, policy_type, report_domain), (reports, 1, *sums)))
-            if domain == report_domain:
-                total = everything.setdefault(policy_type, [0, 0, 0, 0, 0])
-                for place, figure in enumerate(sums):
-                    total[place] += figure
-    reports = 1
-    for policy_type, (ok, bad, total_, failed, rest) in everything.items():
-        key = (EVERY_DOMAIN, day, sender, policy_type, EVERY_DOMAIN)
-        result.tally.append((key, (reports, 1, ok, bad, total_, failed, rest)))
-        reports = 0
+        sums = _count_sessions(members, failures.itemised)
+        _add_rows(result, (domain, day, sender), report_domain, sums, reports=0 if domain in led else 1)
+        led.add(domain)
+        if domain == report_domain:
+            usual.append(sums)
+    _add_rows(result, (EVERY_DOMAIN, day, sender), EVERY_DOMAIN, _together(usual), reports=1)
     result.kinds.extend([(kind_id, *kind) for kind, kind_id in kinds.items()])
     return result
 
@@ -140,37 +125,74 @@ def share(day: int, sender: str, entries: Sequence[Entry]) -> Share:
 Sums = tuple[int, int, int, int, int]  # sent_successful, sent_failed, counted_total, counted_failed, not_itemised
 
 
+def _groups(entries: Sequence[Entry]) -> dict[tuple[str, str], Sequence[Entry]]:
+    """Entries by domain and report domain, the usual groups first: `reports` stands there where it can."""
+    if not entries:
+        return {("", ""): ()}  # `policies: []` (F-44): kept, and counted under no domain
+    name = entries[0].report_domain
+    if all(entry.report_domain == name == entry.policy_domain for entry in entries):
+        return {(name, name): entries}  # nearly every report
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.report_domain, entry.report_domain), []).append(entry)
+    for entry in entries:
+        if entry.policy_domain != entry.report_domain:
+            groups.setdefault((entry.policy_domain, entry.report_domain), []).append(entry)
+    return {key: tuple(members) for key, members in groups.items()}
+
+
+def _add_rows(
+    result: Share, start: tuple[str, int, str], report_domain: str, sums: dict[str, Sums], *, reports: int
+) -> None:
+    """One row a policy type; the report itself is counted in the first of them."""
+    for policy_type, figures in sums.items():
+        result.tally.append(((*start, policy_type, report_domain), (reports, 1, *figures)))
+        reports = 0
+
+
+def _together(groups: list[dict[str, Sums]]) -> dict[str, Sums]:
+    """The sums of several domains, by policy type."""
+    if len(groups) == 1:
+        return groups[0]
+    result: dict[str, Sums] = {}
+    for sums in groups:
+        for policy_type, (ok, bad, total, failed, rest) in sums.items():
+            before = result.get(policy_type, (0, 0, 0, 0, 0))
+            result[policy_type] = (
+                before[0] + ok,
+                before[1] + bad,
+                before[2] + total,
+                before[3] + failed,
+                before[4] + rest,
+            )
+    return result
+
+
 def _count_sessions(entries: Sequence[Entry], itemised: dict[str, int]) -> dict[str, Sums]:
     """Sessions per policy type, for the entries of one report under one domain."""
-    if len(entries) == 1:  # the usual report
-        (entry,) = entries
-        total, failed = entry.successful + entry.failed, entry.failed
-        rest = max(0, failed - itemised.get(entry.policy_type, 0))
-        return {entry.policy_type: (entry.successful, failed, total, failed, rest)}
     sent: dict[str, tuple[int, int]] = {}
     for entry in entries:
         successful, failed = sent.get(entry.policy_type, (0, 0))
         sent[entry.policy_type] = successful + entry.successful, failed + entry.failed
     if not sent:
-        return {"": (0, 0, 0, 0, 0)}  # `policies: []` (F-44): kept, and counted under no domain
-    both = _BOTH & sent.keys()
-    most_total = most_failed = ""
-    together = 0
-    if len(both) == 2:  # promise 7: a lower bound; where equal, `sts`
-        most_total = max(sorted(both), key=lambda policy_type: sum(sent[policy_type]))
-        most_failed = max(sorted(both), key=lambda policy_type: sent[policy_type][1])
-        together = itemised.get("sts", 0) + itemised.get("tlsa", 0)
+        return {"": (0, 0, 0, 0, 0)}
     result: dict[str, Sums] = {}
     for policy_type, (successful, failed) in sent.items():
-        total, explained = successful + failed, itemised.get(policy_type, 0)
-        counted_total, counted_failed = total, failed
-        if most_total and policy_type in both:
-            explained = together
-            counted_total = total if policy_type == most_total else 0
-            counted_failed = failed if policy_type == most_failed else 0
-        rest = max(0, counted_failed - explained)
-        result[policy_type] = (successful, failed, counted_total, counted_failed, rest)
+        rest = max(0, failed - itemised.get(policy_type, 0))
+        result[policy_type] = (successful, failed, successful + failed, failed, rest)
+    if "sts" in result and "tlsa" in result:  # promise 7: a lower bound; where equal, `sts`
+        sts, tlsa = result["sts"], result["tlsa"]
+        explained = itemised.get("sts", 0) + itemised.get("tlsa", 0)
+        by_total, by_failed = sts[2] >= tlsa[2], sts[3] >= tlsa[3]
+        rest = max(0, max(sts[3], tlsa[3]) - explained)
+        result["sts"] = _as_counted(sts, by_total, by_failed, rest)
+        result["tlsa"] = _as_counted(tlsa, not by_total, not by_failed, rest)
     return result
+
+
+def _as_counted(sums: Sums, has_total: bool, has_failed: bool, rest: int) -> Sums:
+    successful, failed, total, _, _ = sums
+    return successful, failed, total if has_total else 0, failed if has_failed else 0, rest if has_failed else 0
 
 
 class _Failures(NamedTuple):
