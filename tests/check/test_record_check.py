@@ -282,6 +282,12 @@ def test_a_lame_server_is_named() -> None:
     assert codes(result) == ["server-lame"]
 
 
+def test_a_network_that_answers_for_all_servers_is_not_taken_for_lame_ones() -> None:
+    """Some networks send every DNS question to a resolver of their own: a note, no warning."""
+    result = check(at(NAME, RECORD), Habits(authoritative=False))
+    assert (codes(result), codes(result, "info")) == ([], ["servers-intercepted"])
+
+
 def test_a_server_that_fails_is_named() -> None:
     result = two_servers(at(NAME, RECORD), {}, Habits(authoritative=True, rcodes={NAME: "REFUSED"}))
     assert codes(result) == ["server-fails"]

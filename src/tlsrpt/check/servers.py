@@ -61,6 +61,8 @@ def compare_servers(
     name: str, resolver: Answer, voices: Sequence[Voice], *, judged_on_authority: bool = False
 ) -> list[Finding]:
     """What is to be said of the servers: they differ, one is lame, the resolver is behind, or none is reached."""
+    if not resolver.unknown and _intercepted(voices):
+        return [_interception(voices)]
     findings = [_broken(name, voice) for voice in voices if _broken_kind(voice)]
     silent = [voice for voice in voices if voice.answer.unknown and not _broken_kind(voice)]
     speaking = [voice for voice in voices if not voice.answer.unknown]
@@ -74,6 +76,24 @@ def compare_servers(
     elif groups and not resolver.unknown and not _fits(resolver, speaking[0].answer):
         findings.append(_resolver_differs(name, resolver, speaking[0].answer, judged_on_authority))
     return findings
+
+
+def _intercepted(voices: Sequence[Voice]) -> bool:
+    """Whether something between here and the servers answers in their place: then all of them look like resolvers."""
+    heard = [voice.answer for voice in voices if voice.server.address]
+    return bool(heard) and all(answer.rcode == "LAME" and answer.recursive for answer in heard)
+
+
+def _interception(voices: Sequence[Voice]) -> Finding:
+    return Finding(
+        code="servers-intercepted",
+        severity="info",
+        where=voices[0].name_server,
+        message="every authoritative server answers as a resolver does, not as one that serves the zone",
+        consequence="The network here seems to send all DNS to a resolver of its own, so the servers could not be "
+        "compared. The resolver's answer stands alone.",
+        fix="check from another network, or name a resolver there with --resolver",
+    )
 
 
 def _content(answer: Answer) -> tuple[object, ...]:

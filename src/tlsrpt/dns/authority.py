@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tlsrpt.dns.answers import Answer, failure, read_answer
 from tlsrpt.dns.exchange import AUTHORITATIVE, NoReplyError, Patience, Server
@@ -101,5 +102,6 @@ async def ask_server(
         return failure(name, rtype, str(server), f"{server}: {error.what}")
     answer = read_answer(name, rtype, message, str(server))
     if not answer.unknown and not answer.authoritative:
-        return failure(name, rtype, str(server), f"{server} does not serve this zone (lame delegation)", rcode="LAME")
+        lame = failure(name, rtype, str(server), f"{server} does not serve this zone (lame delegation)", rcode="LAME")
+        return replace(lame, recursive=answer.recursive)
     return answer
