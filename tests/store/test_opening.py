@@ -17,8 +17,8 @@ from tests.store.builders import a_report, an_arrival
 from tlsrpt.core.errors import StoreError
 from tlsrpt.store import schema, version
 from tlsrpt.store.rows import prepare
-from tlsrpt.store.sqlite import open_store, sqlite_path
-from tlsrpt.store.sqlite_schema import MIGRATIONS
+from tlsrpt.store.sqlite import connect, open_store, sqlite_path
+from tlsrpt.store.sqlite_schema import HEAD_SQL, MIGRATIONS, migrate, schema_sql
 from tlsrpt.store.version import HEAD, REVISIONS
 
 
@@ -267,6 +267,16 @@ def test_the_migrations_make_what_the_schema_says(path: Path) -> None:
         for name, sql in connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'"):
             assert made[name].split() == sql.split(), name  # WITHOUT ROWID, the order of columns, foreign keys
     fresh.dispose()
+
+
+def test_a_new_store_is_what_the_migrations_make(tmp_path: Path) -> None:
+    """`head.sql` is written by the migrations: after adding one, replace it by what this test compares it with."""
+    (tmp_path / "s.db").touch()
+    db = connect(tmp_path / "s.db", timeout_s=5)
+    db.execute("PRAGMA journal_mode = WAL")
+    migrate(db)
+    assert HEAD_SQL.read_text(encoding="utf-8") == schema_sql(db)
+    db.close()
 
 
 def test_the_known_revisions_are_the_migrations() -> None:

@@ -24,8 +24,8 @@ from tlsrpt.store.values import Arrival, Fault
 
 Outcome = Literal["new", "known", "conflict", "quarantined", "other", "unreadable"]
 OUTCOMES: tuple[Outcome, ...] = ("new", "known", "conflict", "quarantined", "other", "unreadable")
-BATCH_DOCUMENTS = 256
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_DOCUMENTS = 1000
+BATCH_BYTES = 8 * 1024 * 1024
 
 
 class Item(Struct, frozen=True, kw_only=True):

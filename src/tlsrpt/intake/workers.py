@@ -6,12 +6,13 @@ concurrent.futures would do, but its workers outlive a parent that was killed (e
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +27,8 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], jobs: int
     if jobs <= 1:
         yield from map(work, items)
         return
+    import multiprocessing  # not for one process: it takes longer to import than a mail to read
+
     context = multiprocessing.get_context("fork")
     ours: list[Connection] = []
     workers = []

@@ -91,12 +91,15 @@ def policy_mode(policy_string: Sequence[str] | None) -> str:
 def make_detail(
     result_type: str | None, mx: str | None, ip: str | None, reason: str | None, failed_session_count: int
 ) -> Detail:
-    """A failure row as the tallies know it; the host as it is compared, the reason without what differs each time."""
+    """A failure row as the tallies know it; the host as it is compared, the reason without what differs each time.
+
+    The address only where no host is named: a host behind a balancer has many, and each would be a kind of its own.
+    """
     host = (mx or "").lower().rstrip(".")[:TEXT_LIMIT]
     return Detail(
         (result_type or "")[:TEXT_LIMIT],
         host,
-        (ip or "")[:TEXT_LIMIT],
+        "" if host else (ip or "")[:TEXT_LIMIT],
         _LONG_NUMBER.sub("#", reason)[:REASON_LIMIT] if reason else "",
         failed_session_count,
     )

@@ -206,7 +206,7 @@ failure_kind = Table(  # what failure rows of one kind have in common; '' where 
     Column("policy_domain", Text, nullable=False),
     Column("result_type", Text, nullable=False),
     Column("receiving_mx_hostname", Text, nullable=False),
-    Column("receiving_ip", Text, nullable=False),
+    Column("receiving_ip", Text, nullable=False),  # only where no host is named
     Column("failure_reason_code", Text, nullable=False),  # shortened, long numbers as #
 )
 
