@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
-from tlsrpt.intake.files import Document, Unreadable, documents, expand_stream, load
+from tlsrpt.intake.files import Document, Unreadable, documents, expand_stream
 
 MAIL = b"From: a@b.example\nSubject: one\n\nbody\n"
 MBOX = b"From a@b.example Sun Mar  1 00:00:00 2026\n" + MAIL + b"\nFrom a@b.example Sun Mar  1 00:00:01 2026\n" + MAIL
@@ -22,7 +22,7 @@ def found(*paths: Path, limits: Limits = DEFAULT_LIMITS) -> list[tuple[str, byte
     """Sources (relative to the first path's folder) and bytes, None for what could not be read."""
     top = paths[0].parent
     return [
-        (os.path.relpath(item.source, top), load(item, limits) if isinstance(item, Document) else None)
+        (os.path.relpath(item.source, top), item.data if isinstance(item, Document) else None)
         for item in documents(list(paths), limits)
     ]
 
@@ -140,11 +140,7 @@ def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
 def test_standard_input_is_read_like_a_file(tmp_path: Path, data: bytes) -> None:
     """`tlsrpt read - < file` finds what `tlsrpt read file` finds."""
     (tmp_path / "x").write_bytes(data)
-    piped = [
-        load(item, DEFAULT_LIMITS)
-        for item in expand_stream(io.BytesIO(data), "-", DEFAULT_LIMITS)
-        if isinstance(item, Document)
-    ]
+    piped = [item.data for item in expand_stream(io.BytesIO(data), "-", DEFAULT_LIMITS) if isinstance(item, Document)]
     assert piped == [data for _, data in found(tmp_path / "x")]
 
 
@@ -153,3 +149,20 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     (item,) = documents([tmp_path / "gone.json"], DEFAULT_LIMITS)
     assert isinstance(item, Unreadable)
     assert item.reason == "No such file or directory"
+
+
+def test_a_file_of_a_megabyte_is_read_like_a_small_one(tmp_path: Path) -> None:
+    """Large files are looked into before they are read: an mbox of a gigabyte is streamed."""
+    (tmp_path / "a.json").write_bytes(b"{" + b" " * 2_000_000 + b"}")
+    (tmp_path / "b.mbox").write_bytes(MBOX * 20_000)
+    items = found(tmp_path / "a.json", tmp_path / "b.mbox")
+    assert (len(items[0][1] or b""), len(items)) == (2_000_002, 40_001)
+
+
+def test_a_name_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
+    """A file system may hold any bytes in a name."""
+    (tmp_path / os.fsdecode(b"a\xff.json")).write_bytes(b"{}")
+    (item,) = documents([tmp_path], DEFAULT_LIMITS)
+    assert isinstance(item, Document)
+    assert (item.data, item.name) == (b"{}", "a\\xff.json")
+    item.source.encode()

@@ -34,7 +34,13 @@ WORDS = {
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, allow_dash=True, path_type=Path), metavar="PATH...")
 @click.option("--pipe", is_flag=True, help="Keep one message from standard input, for a mail alias; exit 0 or 75.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that read.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that read, beside the one that writes.",
+)
 @json_option
 @with_settings
 @click.pass_context
@@ -80,19 +86,19 @@ def _pipe(settings: Settings) -> None:
 
 
 def _items(store: Store, paths: list[Path], settings: Settings, jobs: int) -> Iterator[Item]:
-    from tlsrpt.intake.files import documents, expand_stream
+    from tlsrpt.intake.files import expand_stream, found
     from tlsrpt.intake.ingest import ingest
 
     limits = settings.config.limits
 
-    def found() -> Iterator[Document | Unreadable]:
+    def all_paths() -> Iterator[Document | Unreadable]:
         for path in paths:
             if str(path) == "-":
                 yield from expand_stream(sys.stdin.buffer, "-", limits)
             else:
-                yield from documents([path], limits)
+                yield from found([path], limits)
 
-    return ingest(store, found(), limits=limits, now=datetime.now(UTC), jobs=jobs)
+    return ingest(store, all_paths(), limits=limits, now=datetime.now(UTC), jobs=jobs)
 
 
 def _progress(items: Iterator[Item], paths: list[Path], quiet: bool) -> Iterator[Item]:

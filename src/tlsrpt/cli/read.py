@@ -88,30 +88,24 @@ def _read_path(path: Path, settings: Settings, strict: bool) -> Iterator[_Found 
 
 
 def _arrivals(path: Path, settings: Settings, strict: bool) -> Iterator[Arrival]:
-    from tlsrpt.core.errors import LimitError
     from tlsrpt.intake.door import open_document
-    from tlsrpt.intake.files import Unreadable, documents, expand_stream, load
+    from tlsrpt.intake.files import Unreadable, documents, expand_stream
     from tlsrpt.store.values import Arrival, Fault
 
     limits, now = settings.config.limits, datetime.now(UTC)
     stream = str(path) == "-"
-    for found in expand_stream(sys.stdin.buffer, "-", limits) if stream else documents([path], limits):
-        try:
-            data = b"" if isinstance(found, Unreadable) else load(found, limits)
-            unread = found.reason if isinstance(found, Unreadable) else ""
-        except (OSError, LimitError) as error:
-            unread = getattr(error, "strerror", None) or str(error)
-        if unread or isinstance(found, Unreadable):
-            fault = Fault(reason=unread)
-            yield Arrival(source=found.source, received_at=now, raw=b"", form="body", faults=(fault,))
+    for item in expand_stream(sys.stdin.buffer, "-", limits) if stream else documents([path], limits):
+        if isinstance(item, Unreadable):
+            fault = Fault(reason=item.reason)
+            yield Arrival(source=item.source, received_at=now, raw=b"", form="body", faults=(fault,))
             continue
         yield open_document(
-            data,
-            source=found.source,
-            file_name=found.name,
+            item.data or b"",
+            source=item.source,
+            file_name=item.name,
             limits=limits,
             received_at=now,
-            alone_in_zip=found.alone_in_zip,
+            alone_in_zip=item.alone_in_zip,
             strict=strict,
         )
 

@@ -24,21 +24,22 @@ from tlsrpt.core.limits import Limits
 from tlsrpt.core.mbox import split_mbox
 
 PEEK = 1024
+SMALL = 1024 * 1024  # bytes below which a file is read at once, whatever is in it
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError)
 
 
-class Document(Struct, frozen=True, kw_only=True):
-    """One document, or the promise of one: without `data`, `path` is still to be read."""
+class Document(Struct, frozen=True, kw_only=True, tag=True, gc=False):
+    """One document, or, without `data`, a small file that is still to be read: one document or a container of some."""
 
     source: str  # where it is, for people: a path, with the place inside a container behind it
     name: str  # its own file name
     data: bytes | None = None
-    path: str | None = None
+    path: bytes = b""  # as the file system has it
     alone_in_zip: bool = False  # the only file of a zip archive: how a report may have been sent (F-11)
     size: int = 0  # bytes of the named files done with once this document is; for a progress bar
 
 
-class Unreadable(Struct, frozen=True, kw_only=True):
+class Unreadable(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """A file that could not be opened or read at all, and why."""
 
     source: str
@@ -47,10 +48,60 @@ class Unreadable(Struct, frozen=True, kw_only=True):
 
 
 def documents(paths: list[Path], limits: Limits) -> Iterator[Document | Unreadable]:
-    """Every document below these paths, in the order of the names; a file is read only when its turn comes."""
+    """Every document below these paths, in the order of the names, with its bytes."""
+    for item in found(paths, limits):
+        yield from opened(item, limits)
+
+
+def found(paths: list[Path], limits: Limits) -> Iterator[Document | Unreadable]:
+    """What is below these paths, in the order of the names: small files unread, for `opened`, large ones with data."""
     for path in paths:
         for file in files(path):
-            yield from _expand_file(file, limits)
+            try:
+                size = os.stat(file).st_size  # noqa: PTH116 - a Path costs as much as the call
+            except OSError as error:
+                yield Unreadable(source=_shown(file), reason=error.strerror or str(error))
+                continue
+            if size < SMALL:
+                source = _shown(file)
+                yield Document(source=source, name=source.rpartition("/")[2], path=os.fsencode(file), size=size)
+            else:
+                yield from _open_large(file, size, limits)
+
+
+def opened(item: Document | Unreadable, limits: Limits) -> Iterator[Document | Unreadable]:
+    """The documents in what `found` gave, with their bytes: itself, or the members of a small container."""
+    if isinstance(item, Unreadable) or item.data is not None:
+        yield item
+        return
+    try:
+        data = _read_small(item.path)
+    except OSError as error:
+        yield Unreadable(source=item.source, reason=error.strerror or str(error), size=item.size)
+        return
+    kind = container_kind(data[:PEEK])
+    if kind is None:
+        yield Document(source=item.source, name=item.name, data=data, size=item.size)
+    else:
+        yield from _guarded(kind, io.BytesIO(data), item.source, limits)
+
+
+def _shown(path: Path) -> str:
+    """A path as text that can be encoded, whatever bytes the file system has in it."""
+    text = str(path)
+    return text if text.isascii() else os.fsencode(text).decode(errors="backslashreplace")
+
+
+def _read_small(path: bytes) -> bytes:
+    """A file's bytes, with as few system calls as can be: this is done for every mail of a mailbox."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        data = os.read(handle, SMALL)
+        while len(data) < SMALL and (more := os.read(handle, SMALL)):  # a signal may cut a read short
+            data += more
+        return data
+    finally:
+        os.close(handle)
 
 
 def files(path: Path) -> Iterator[Path]:
@@ -85,20 +136,6 @@ def _sorted_dirs(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def load(document: Document, limits: Limits) -> bytes:
-    """The bytes of a document.
-
-    Raises:
-        OSError: its file can't be read.
-        LimitError: it is larger than any document may be once decompressed; larger ones are not even read.
-    """
-    if document.data is not None:
-        return document.data
-    assert document.path is not None  # noqa: S101 - one of the two is always given
-    with open(document.path, "rb") as file:  # noqa: PTH123 - faster, and this is the hot path
-        return read_bounded(file, limits)
-
-
 def read_bounded(file: BinaryIO, limits: Limits) -> bytes:
     """Read a file to its end, or raise LimitError when it is larger than `limits.decompressed_bytes`."""
     data = file.read(limits.decompressed_bytes + 1)
@@ -114,27 +151,31 @@ def expand_stream(file: BinaryIO, source: str, limits: Limits) -> Iterator[Docum
     )
     head = buffered.peek(PEEK)[:PEEK]
     kind = container_kind(head)
-    if kind in ("zip", "tar.xz"):  # these need to seek
-        yield from _guarded(kind, io.BytesIO(read_bounded(buffered, limits)), source, limits)
-    elif kind:
-        yield from _guarded(kind, buffered, source, limits)
-    else:
-        yield Document(source=source, name="", data=read_bounded(buffered, limits))
+    try:
+        if kind in ("zip", "tar.xz"):  # these need to seek
+            yield from _guarded(kind, io.BytesIO(read_bounded(buffered, limits)), source, limits)
+        elif kind:
+            yield from _guarded(kind, buffered, source, limits)
+        else:
+            yield Document(source=source, name="", data=read_bounded(buffered, limits))
+    except LimitError as error:
+        yield Unreadable(source=source, reason=str(error))
 
 
-def _expand_file(path: Path, limits: Limits) -> Iterator[Document | Unreadable]:
-    source = str(path)
+def _open_large(path: Path, size: int, limits: Limits) -> Iterator[Document | Unreadable]:
+    source = _shown(path)
     try:
         with path.open("rb") as file:
             kind = container_kind(file.read(PEEK))
-            size = os.fstat(file.fileno()).st_size
-            if kind is None:
-                yield Document(source=source, name=path.name, path=source, size=size)
-                return
             file.seek(0)
-            yield from _guarded(kind, file, source, limits)
+            if kind is None:
+                yield Document(source=source, name=path.name, data=read_bounded(file, limits), size=size)
+            else:
+                yield from _guarded(kind, file, source, limits)
     except OSError as error:
-        yield Unreadable(source=source, reason=error.strerror or str(error))
+        yield Unreadable(source=source, reason=error.strerror or str(error), size=size)
+    except LimitError as error:
+        yield Unreadable(source=source, reason=str(error), size=size)
 
 
 def container_kind(head: bytes) -> str | None:

@@ -13,10 +13,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tlsrpt.core.errors import LimitError
 from tlsrpt.core.limits import Limits
 from tlsrpt.intake.door import open_document
-from tlsrpt.intake.files import Document, Unreadable, load
+from tlsrpt.intake.files import Document, Unreadable, opened
 from tlsrpt.intake.workers import ordered_map
 from tlsrpt.store.rows import Prepared, PreparedFault, prepare
 from tlsrpt.store.sqlite import Store
@@ -39,7 +38,7 @@ class Item(Struct, frozen=True, kw_only=True):
     size: int = 0
 
 
-class Worked(Struct, frozen=True, kw_only=True):
+class Worked(Struct, frozen=True, kw_only=True, gc=False):
     """One document after the door: prepared to be kept, or a word on why not."""
 
     source: str
@@ -60,25 +59,26 @@ def ingest(
     """
     batch: list[Worked] = []
     weight = 0
-    for worked in ordered_map(partial(work, limits=limits, now=now), items, jobs):
-        batch.append(worked)
-        weight += worked.weight
-        if len(batch) >= BATCH_DOCUMENTS or weight >= BATCH_BYTES:
-            yield from _keep(store, batch)
-            batch, weight = [], 0
+    reading = partial(work, limits=limits, now=now)
+    for some in ordered_map(reading, items, jobs, item_type=Document | Unreadable, result_type=list[Worked]):
+        for worked in some:
+            batch.append(worked)
+            weight += worked.weight
+            if len(batch) >= BATCH_DOCUMENTS or weight >= BATCH_BYTES:
+                yield from _keep(store, batch)
+                batch, weight = [], 0
     yield from _keep(store, batch)
 
 
-def work(item: Document | Unreadable, *, limits: Limits, now: datetime) -> Worked:
-    """Read one document through the door and make it ready to be kept; no store is touched."""
+def work(item: Document | Unreadable, *, limits: Limits, now: datetime) -> list[Worked]:
+    """Read what is in a file through the door and make it ready to be kept; no store is touched."""
+    return [_read(document, limits, now) for document in opened(item, limits)]
+
+
+def _read(item: Document | Unreadable, limits: Limits, now: datetime) -> Worked:
     if isinstance(item, Unreadable):
         return Worked(source=item.source, outcome="unreadable", reason=item.reason, size=item.size)
-    try:
-        data = load(item, limits)
-    except OSError as error:
-        return Worked(source=item.source, outcome="unreadable", reason=error.strerror or str(error), size=item.size)
-    except LimitError as error:
-        return Worked(source=item.source, outcome="unreadable", reason=str(error), size=item.size)
+    data = item.data or b""
     arrival = open_document(
         data, source=item.source, file_name=item.name, limits=limits, received_at=now, alone_in_zip=item.alone_in_zip
     )

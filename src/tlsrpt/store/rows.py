@@ -41,7 +41,7 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
-class PreparedReport(Struct, frozen=True, kw_only=True, gc=False):
+class PreparedReport(Struct, frozen=True, kw_only=True, tag=True, array_like=True, gc=False):
     """One report as rows; what only the store knows (ids, whether it is counted) is not in them."""
 
     identity: bytes
@@ -56,7 +56,7 @@ class PreparedReport(Struct, frozen=True, kw_only=True, gc=False):
     share: Share
 
 
-class PreparedFault(Struct, frozen=True, kw_only=True, gc=False):
+class PreparedFault(Struct, frozen=True, kw_only=True, tag=True, array_like=True, gc=False):
     """What could not be read; `where` is its own within the document."""
 
     where: str
@@ -64,7 +64,7 @@ class PreparedFault(Struct, frozen=True, kw_only=True, gc=False):
     report_id: str | None = None
 
 
-class Prepared(Struct, frozen=True, kw_only=True, gc=False):
+class Prepared(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One document, ready to be kept; without items there is nothing to keep."""
 
     sha256: bytes
