@@ -81,3 +81,11 @@ def test_wrong_usage_is_one_clear_line(args: list[str], said: str) -> None:
     run = tlsrpt("policy", *args)
     assert (run.returncode, run.stdout) == (2, "")
     assert said in run.stderr
+
+
+def test_check_takes_a_list_and_says_which_line_is_no_domain() -> None:
+    """Many at once, from standard input, as CSV; a line that is no domain is a row like the others."""
+    done = tlsrpt("policy", "check", "--csv", "--resolver", "127.0.0.1@9", stdin=b"example.com\nno domain!\n# note\n")
+    rows = [line.split(",")[:2] for line in done.stdout.splitlines()]
+    assert rows == [["domain", "verdict"], ["example.com", "unknown"], ["no domain!", "unknown"]]
+    assert done.returncode == 3

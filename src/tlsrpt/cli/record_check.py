@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from tlsrpt.cli import draw
+from tlsrpt.cli.domains import VERDICTS, NoDomain, Output, asked, file_option
 from tlsrpt.cli.options import csv_option, json_option
 from tlsrpt.cli.resolving import name_servers, resolver_option
 
@@ -27,17 +25,11 @@ if TYPE_CHECKING:
 EACH_S = 90.0
 COLUMNS = ("domain", "verdict", "found", "findings", "record", "corrected", "ttl", "dnssec", "cname")
 MISPLACED = ("wrong-name", "zone-appended-twice", "at-bare-domain", "at-mx-host")
-VERDICTS = {
-    "ok": ("ok", "green"),
-    "warning": ("usable, with a warning", "yellow"),
-    "ignored": ("ignored: senders act as if nothing were published", "red"),
-    "unknown": ("unknown: DNS could not tell", "magenta"),
-}
 
 
 @click.command("check")
 @click.argument("domains", nargs=-1, metavar="DOMAIN...")
-@click.option("--file", type=click.File("r", errors="replace"), metavar="F", help="Domains, one a line; - is stdin.")
+@file_option
 @resolver_option
 @click.option("--record-only", is_flag=True, help="Ask for the record alone, nothing around it.")
 @click.option("--probe", is_flag=True, help="Post a sample report to the https endpoints in rua.")
@@ -70,12 +62,12 @@ def command(
         raise click.UsageError("--csv or --json, not both")
     if probe and record_only:
         raise click.UsageError("--probe posts to the endpoints, which --record-only leaves alone")
-    items = list(_asked(domains, file))
+    items = list(asked(domains, file))
     if len(items) > 100:
         # Nothing here makes reference cycles; looking for them among thousands of tasks takes a third of the time.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
-    output = _Output(len(items), as_csv=as_csv, as_json=as_json)
+    output = Output(len(items), draw_check, COLUMNS, _row, as_csv=as_csv, as_json=as_json)
     asyncio.run(_check(items, name_servers(resolvers), _surroundings(record_only, probe, private), at_once, output.add))
     ctx.exit(output.end())
 
@@ -83,40 +75,15 @@ def command(
 # --- asking ----------------------------------------------------------------------------------------------------------
 
 
-def _asked(domains: tuple[str, ...], file: IO[str] | None) -> Iterator[str | RecordCheck]:
-    """The domains to look at; a line that is none comes as its result already."""
-    from tlsrpt.core.domain import parse_domain
-    from tlsrpt.core.errors import DomainError
-
-    for text in domains:
-        try:
-            yield parse_domain(text)
-        except DomainError as error:
-            raise click.BadParameter(str(error), param_hint="DOMAIN") from None
-    if file is None and not domains:
-        if sys.stdin.isatty():
-            raise click.UsageError("name a domain, or --file with one a line")
-        file = sys.stdin
-    for number, line in enumerate(file or (), 1):
-        text = line.strip()
-        if text and not text.startswith("#"):
-            try:
-                yield parse_domain(text)
-            except DomainError as error:
-                yield _no_domain(text, number, str(error))
-
-
-def _no_domain(text: str, number: int, why: str) -> RecordCheck:
+def _no_domain(line: NoDomain) -> RecordCheck:
     from tlsrpt.check.record import RecordCheck
-    from tlsrpt.core.findings import Finding
 
-    finding = Finding(code="domain-invalid", severity="error", where=f"line {number}", message=draw.printable(why, 200))
     return RecordCheck(
         input=(),
         verdict="unknown",
-        findings=(finding,),
+        findings=(line.finding,),
         corrected=None,
-        domain=draw.printable(text, 255),
+        domain=line.text,
         name="",
         servers=(),
         found=None,
@@ -144,7 +111,7 @@ def _sample_report(domain: str) -> bytes:
 
 
 async def _check(
-    items: Iterable[str | RecordCheck],
+    items: Iterable[str | NoDomain],
     servers: tuple[Server, ...],
     around: Surroundings | None,
     at_once: int | None,
@@ -155,9 +122,9 @@ async def _check(
     from tlsrpt.dns.exchange import Exchange
     from tlsrpt.dns.resolver import Resolver
 
-    async def one(item: str | RecordCheck) -> RecordCheck:
+    async def one(item: str | NoDomain) -> RecordCheck:
         if not isinstance(item, str):
-            return item
+            return _no_domain(item)
         if around is None:
             return await check_record_only(resolver, item)
         try:
@@ -172,42 +139,6 @@ async def _check(
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
-
-
-class _Output:
-    """Draws each result as it comes, keeps count, and knows the exit code at the end."""
-
-    def __init__(self, total: int, *, as_csv: bool, as_json: bool) -> None:
-        self.total, self.as_csv, self.as_json = total, as_csv, as_json
-        self.codes: set[int] = set()
-        self.counts: Counter[str] = Counter()
-        self.progress = total > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
-        self.shown_at = 0.0
-        self.rows: list[list[draw.Cell]] = []
-
-    def add(self, check: RecordCheck) -> None:
-        self.codes.add(check.exit_code)
-        self.counts[check.verdict] += 1
-        if self.as_json:
-            draw.json_line(check)
-        elif self.as_csv:
-            self.rows.append(_row(check))
-        else:
-            draw_check(check, alone=self.total == 1)
-        if self.progress and time.monotonic() - self.shown_at > 0.2:
-            self.shown_at = time.monotonic()
-            click.echo(f"\r{self.counts.total():,} of {self.total:,} ", nl=False, err=True)
-
-    def end(self) -> int:
-        if self.progress:
-            click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
-        if self.as_csv:
-            draw.csv_rows(COLUMNS, self.rows)
-        if self.total > 1 and not (self.as_json or self.as_csv):
-            words = [f"{self.counts[verdict]:,} {verdict}" for verdict in VERDICTS if self.counts[verdict]]
-            click.echo(f"\n{draw.plural(self.total, 'domain')}: {', '.join(words)}")
-        # A fault that is certain says more than an answer that is missing.
-        return 1 if 1 in self.codes else 3 if 3 in self.codes else 0
 
 
 def _row(check: RecordCheck) -> list[draw.Cell]:
