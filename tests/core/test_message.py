@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tlsrpt.core import message
 from tlsrpt.core.errors import LimitError
 from tlsrpt.core.filename import file_name_findings
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
@@ -688,3 +689,44 @@ def test_damaged_mails_are_taken_apart(path: Path, cuts: list[tuple[int, int, by
     for at, length, piece in cuts:
         data = data[:at] + piece + data[at + length :]
     survives(data)
+
+
+USUAL = (SAMPLES / "google-sts-success.eml").read_bytes()
+EDITS = [b"", b"\n", b"\r\n", b" ", b"--", b"=", b'"', b";", b"x", b"\n\n", b"{", b"\nContent-Type: text/plain\n", b"base64",
+         b'"; filename="a.eml', b"=?utf-8?q?x?=", b"\\", b"\xff", b"\t", b":", b"tlsrpt", b"report-type=delivery-status;"]  # fmt: skip
+
+
+@st.composite
+def edited_mail(draw: st.DrawFn) -> bytes:
+    """A usual report mail with lines lost, doubled or swapped, and bytes put in."""
+    sample = draw(st.sampled_from(sorted(SAMPLES.glob("*.eml")))).read_bytes() if draw(st.booleans()) else USUAL
+    lines = sample.split(b"\n")
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(lines) - 1))
+        match draw(st.sampled_from(["lose", "double", "swap", "put"])):
+            case "lose":
+                del lines[at]
+                lines = lines or [b""]
+            case "double":
+                lines.insert(at, lines[at])
+            case "swap":
+                lines[at - 1], lines[at] = lines[at], lines[at - 1]
+            case "put":
+                place = draw(st.integers(0, len(lines[at])))
+                lines[at] = lines[at][:place] + draw(st.sampled_from(EDITS)) + lines[at][place:]
+    return draw(st.sampled_from([b"\n", b"\r\n"])).join(line.removesuffix(b"\r") for line in lines)
+
+
+@settings(max_examples=400)
+@given(edited_mail() | written_mail())
+def test_the_usual_shape_is_read_as_any_shape_is(data: bytes) -> None:
+    """The quick way for usual mails answers as the one for any shape does, or leaves the mail to it."""
+    whole = b"\n" + data.lstrip(b"\xef\xbb\xbf\r\n")
+    usual = message._usual(whole)
+    assert usual is None or usual == message._walk(whole, DEFAULT_LIMITS)
+
+
+def test_a_usual_mail_is_read_the_quick_way() -> None:
+    """Else the quick way would be there for nobody."""
+    usual = [name for name in sorted(SAMPLES.glob("*.eml")) if message._usual(b"\n" + name.read_bytes())]
+    assert len(usual) >= 4

@@ -102,6 +102,15 @@ def take_apart(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Message:
         raise LimitError(f"the message has {len(data):,} bytes", limit="compressed_bytes", where="message")
     # A newline in front of every line, the first one too, lets one pattern find them all.
     data = b"\n" + data.lstrip(b"\xef\xbb\xbf\r\n")
+    if limits.message_parts >= _USUAL_PARTS and limits.message_depth >= 1:
+        usual = _usual(data)
+        if usual is not None:
+            return usual
+    return _walk(data, limits)
+
+
+def _walk(data: bytes, limits: Limits) -> Message:
+    """The message, whatever its shape; `data` begins with a newline that is not its own."""
     walk = _Walk(limits)
     mail = walk.mail(data, 1, len(data), None, 0)
     drafts = walk.drafts or walk.texts
@@ -120,6 +129,81 @@ def take_apart(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Message:
         bounce=bounce,
         fault=None if candidates or bounce else _fault(walk),
     )
+
+
+# --- The usual shape ------------------------------------------------------------------------------------------------
+
+# RFC 8460 section 5.3 to the letter: multipart/report with a text and one attachment, both plainly labelled. Nine mails
+# in ten are like this, and to look for just that takes two thirds of the time. Whatever is otherwise, `_walk` reads;
+# a property test holds the two together.
+_USUAL_PARTS = 3
+_USUAL_TOP = re.compile(
+    rb' multipart/report;\s*(?:report-type="?tlsrpt"?;\s*boundary="([^"\\\s]{1,70})"'
+    rb'|boundary="([^"\\\s]{1,70})";\s*report-type="?tlsrpt"?)\s*\Z',
+    re.IGNORECASE,
+)
+_USUAL_TEXT = re.compile(rb" text/(?:plain|html)(?:;\s*charset=[^;\r\n]+)?\s*\Z", re.IGNORECASE)
+_USUAL_REPORT = re.compile(rb' (application/tlsrpt\+(?:gzip|json))(?:;\s*name="([^"]*)")?\s*\Z')
+_USUAL_NAME = re.compile(rb' attachment;\s*filename="([!#-$&-<>-\[\]-~]+)"\s*\Z', re.IGNORECASE)
+
+
+def _usual(data: bytes) -> Message | None:
+    fields, body = mime.read_head(data, 1, len(data))
+    top = _USUAL_TOP.match(fields.get(b"content-type", b""))
+    if top is None or b"contenttype" in fields:
+        return None
+    pieces = data[body - 1 :].split(b"\n--" + (top[1] or top[2]))
+    if len(pieces) != 4 or not pieces[1].startswith(_LINE_ENDS) or not pieces[2].startswith(_LINE_ENDS):
+        return None
+    if not pieces[3].startswith(b"--") or pieces[3][2:].partition(b"\n")[0].strip(b" \t\r"):
+        return None
+    part = _usual_report(pieces[2], _headers(fields)) if _is_usual_text(pieces[1]) else None
+    if part is None or "mailer-daemon" in (part.headers.sender or "").lower():
+        return None
+    return Message(
+        headers=part.headers,
+        candidates=(part,),
+        findings=(),
+        kind_hint="a TLS report",
+        claims_report=True,
+        bounce=False,
+    )
+
+
+_LINE_ENDS = (b"\n", b"\r\n")
+
+
+def _is_usual_text(piece: bytes) -> bool:
+    fields, _ = mime.read_head(piece, piece.index(b"\n") + 1, len(piece))
+    return (
+        _USUAL_TEXT.match(fields.get(b"content-type", b"")) is not None
+        and b"content-disposition" not in fields
+        and b"contenttype" not in fields
+        and _encoding(fields) != "base64"
+    )
+
+
+def _usual_report(piece: bytes, headers: Headers) -> Part | None:
+    fields, body = mime.read_head(piece, piece.index(b"\n") + 1, len(piece))
+    found = _USUAL_REPORT.match(fields.get(b"content-type", b""))
+    name = _USUAL_NAME.match(fields.get(b"content-disposition", b""))
+    if found is None or name is None or b"=?" in name[1] or b"contenttype" in fields:
+        return None
+    end = len(piece) - piece.endswith(b"\r")
+    data, lie = mime.decode_transfer(piece[body:end], _encoding(fields))
+    if lie is not None:
+        return None
+    media_type, file_name = found[1].decode(), name[1].decode().strip()
+    return Part(
+        data=data,
+        media_type=media_type,
+        file_name=file_name or None,
+        label=_label(media_type, file_name),
+        headers=headers,
+    )
+
+
+# --- Any shape -------------------------------------------------------------------------------------------------------
 
 
 class _Mail:
