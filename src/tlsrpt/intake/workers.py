@@ -7,12 +7,13 @@ crosses a pipe is MessagePack of the typed values: pickling takes five times as 
 
 from __future__ import annotations
 
+import os
 import pickle
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, cycle, islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 CHUNK = 64
-AHEAD = 16  # chunks that a worker may have been given and not yet answered
+AHEAD = 8  # chunks that a worker may have been given and not yet answered
 
 
 def ordered_map(
@@ -57,7 +58,7 @@ def ordered_map(
         processes.append(process)
     workers = [_Worker(connection) for connection in ours]  # threads start only after the last fork
     try:
-        yield from chain.from_iterable(_rounds(workers, chain((first,), chunks), result_type))
+        yield from chain.from_iterable(_rounds(workers, work, chain((first,), chunks), result_type))
     finally:
         for process in processes:
             process.terminate()
@@ -81,6 +82,14 @@ class _Worker:
         self.connection.send_bytes(chunk)
         self.waiting += 1
 
+    def ready(self) -> bool:
+        """Whether an answer has come."""
+        return not self._answers.empty()
+
+    def load(self) -> int:
+        """Chunks that are still to be answered."""
+        return self.waiting
+
     def answer(self) -> bytes:
         """The answer to the chunk that was sent first of those not yet answered; waits for it."""
         self.waiting -= 1
@@ -101,21 +110,40 @@ class _Worker:
             self._answers.put(b"")
 
 
-def _rounds(workers: list[_Worker], chunks: Iterator[list[Item]], result_type: Any) -> Iterator[list[Any]]:
+def _rounds(
+    workers: list[_Worker], work: Callable[[Item], Any], chunks: Iterator[list[Item]], result_type: Any
+) -> Iterator[list[Any]]:
+    """The results of each chunk, in order.
+
+    While every worker has enough and no answer has come, a chunk is done here, if there is a processor for it.
+    """
     encode, decode = msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[result_type]).decode
-    turns = cycle(workers)  # chunks are given and taken in the same turns, so that results keep their order
-    given: deque[_Worker] = deque()
+    given: deque[_Worker | list[Any]] = deque()  # who has each chunk, or its results
+    room_here = len(workers) < (os.cpu_count() or 1)
+
+    def first() -> list[Any]:
+        head = given.popleft()
+        return head if isinstance(head, list) else _results(head.answer(), decode)
+
     for chunk in chunks:
-        worker = next(turns)
-        if worker.waiting >= AHEAD:
-            yield _results(given.popleft().answer(), decode)
-        try:
-            worker.send(encode(chunk))
-        except BrokenPipeError:  # it failed at an earlier chunk, whose answer says why
-            break
-        given.append(worker)
+        while given and (isinstance(given[0], list) or given[0].ready()):
+            yield first()
+        worker = min(workers, key=_Worker.load)
+        while worker.waiting >= AHEAD and not room_here:
+            yield first()
+            worker = min(workers, key=_Worker.load)
+        if worker.waiting < AHEAD:
+            try:
+                worker.send(encode(chunk))
+            except BrokenPipeError:  # it failed at an earlier chunk, whose answer says why
+                break
+            given.append(worker)
+        else:
+            given.append([work(item) for item in chunk])
+        if len(given) > AHEAD * (len(workers) + 1):
+            yield first()
     while given:
-        yield _results(given.popleft().answer(), decode)
+        yield first()
 
 
 def _results(answer: bytes, decode: Callable[[bytes], list[Any]]) -> list[Any]:
