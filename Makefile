@@ -56,6 +56,7 @@ lab:
 
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m bench.run
+	$(BENCH)/bin/python -m bench.record_check
 
 bench-full: $(BENCH)/.ready
 	$(BENCH)/bin/python -m bench.run --full
