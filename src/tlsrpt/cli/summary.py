@@ -118,7 +118,7 @@ def _draw_rows(answer: Summary, by: tuple[By, ...]) -> None:
 
     head = [HEADS[key] for key in by]
     itemised = any(row.itemised is not UNSET for row in answer.rows)
-    head += ["failed", "senders", "first day", "last day"] if itemised else []
+    head += ["failed", "senders", "last day"] if itemised else []
     head += [] if itemised else ["reports", "sessions", "good", "failed", "senders", "last day"]
     rows = [[*(_key(row, key) for key in by), *_figures(row, itemised)] for row in answer.rows]
     draw.table(head, rows, flexible=tuple(range(len(by))))
@@ -126,7 +126,7 @@ def _draw_rows(answer: Summary, by: tuple[By, ...]) -> None:
 
 def _figures(row: SummaryRow, itemised: bool) -> list[draw.Cell]:
     if itemised:
-        return [row.failed, row.senders, str(row.first_day), str(row.last_day)]
+        return [row.failed, row.senders, str(row.last_day)]
     good = int(row.successful or 0)
     sessions = good + row.failed
     return [int(row.reports or 0), sessions, draw.percent(good, sessions), row.failed, row.senders, str(row.last_day)]
