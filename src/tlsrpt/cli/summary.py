@@ -118,18 +118,20 @@ def _draw_rows(answer: Summary, by: tuple[By, ...]) -> None:
 
     head = [HEADS[key] for key in by]
     itemised = any(row.itemised is not UNSET for row in answer.rows)
-    head += ["failed", "senders", "last day"] if itemised else []
-    head += [] if itemised else ["reports", "sessions", "good", "failed", "senders", "last day"]
+    head += ["failed", "senders"] if itemised else ["reports", "sessions", "good", "failed", "senders"]
     rows = [[*(_key(row, key) for key in by), *_figures(row, itemised)] for row in answer.rows]
+    if "day" not in by:
+        head.append("last day")
+        rows = [[*cells, str(row.last_day)] for cells, row in zip(rows, answer.rows, strict=True)]
     draw.table(head, rows, flexible=tuple(range(len(by))))
 
 
 def _figures(row: SummaryRow, itemised: bool) -> list[draw.Cell]:
     if itemised:
-        return [row.failed, row.senders, str(row.last_day)]
+        return [row.failed, row.senders]
     good = int(row.successful or 0)
     sessions = good + row.failed
-    return [int(row.reports or 0), sessions, draw.percent(good, sessions), row.failed, row.senders, str(row.last_day)]
+    return [int(row.reports or 0), sessions, draw.percent(good, sessions), row.failed, row.senders]
 
 
 def _key(row: SummaryRow, key: str) -> str:
