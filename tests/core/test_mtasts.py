@@ -13,18 +13,15 @@ from tests.core.test_record import codes, samples
 from tlsrpt.core.mtasts import (
     ReportedPolicy,
     StsPolicy,
-    StsRecord,
     format_policy,
-    format_sts_record,
     lint_policy,
-    lint_sts_record,
     looks_like_policy,
     mx_matches,
     parse_policy,
     parse_policy_lines,
-    parse_sts_record,
 )
 from tlsrpt.core.mtasts_setup import fresh_id, plan_policy
+from tlsrpt.core.stsrecord import StsRecord, format_sts_record, lint_sts_record, parse_sts_record
 
 LAW = settings(max_examples=300, deadline=None)
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from tlsrpt.core.findings import Finding
-from tlsrpt.core.mtasts import LABEL as STS_LABEL
 from tlsrpt.core.record import LABEL, misplaced_names, owner_name
+from tlsrpt.core.stsrecord import LABEL as STS_LABEL
 from tlsrpt.core.text import printable
 from tlsrpt.dns.change import is_tlsrpt
 from tlsrpt.dns.resolver import Resolver

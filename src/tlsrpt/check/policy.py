@@ -16,9 +16,10 @@ from tlsrpt.check.record import CheckVerdict, Dnssec, authoritative, dnssec_stat
 from tlsrpt.check.servers import ServerAnswer, authoritative_answers, compare_servers, resolver_answer
 from tlsrpt.check.surroundings import Surroundings
 from tlsrpt.core.findings import Finding
-from tlsrpt.core.mtasts import LABEL, TEMPLATE, lint_policy, lint_sts_record, looks_like_policy, parse_policy
+from tlsrpt.core.mtasts import lint_policy, looks_like_policy, parse_policy
 from tlsrpt.core.mtasts_setup import fresh_id
 from tlsrpt.core.record import owner_name
+from tlsrpt.core.stsrecord import LABEL, TEMPLATE, lint_sts_record
 from tlsrpt.core.verdict import Lint
 from tlsrpt.dns.answers import Answer
 from tlsrpt.dns.resolver import Resolver

@@ -79,8 +79,9 @@ def _lints(given: list[bytes], hosts: tuple[str, ...], zone_text: bool) -> Itera
     """One result for the records together, one for each policy file."""
     from functools import partial
 
-    from tlsrpt.core.mtasts import LABEL, lint_policy, lint_sts_record, looks_like_policy
+    from tlsrpt.core.mtasts import lint_policy, looks_like_policy
     from tlsrpt.core.mtasts_setup import fresh_id
+    from tlsrpt.core.stsrecord import LABEL, lint_sts_record
     from tlsrpt.core.zonelint import lint_zone_text
 
     lint_record = partial(lint_sts_record, fresh_id=fresh_id(datetime.now(UTC)))
@@ -168,8 +169,8 @@ def _part(plan: PolicyPlan, only: str) -> str:
 
 
 def _draw_plan(plan: PolicyPlan, places: tuple[str, ...], ttl: int) -> None:
-    from tlsrpt.core.mtasts import LABEL
     from tlsrpt.core.publish import TxtRecord
+    from tlsrpt.core.stsrecord import LABEL
 
     draw.heading(f"Policy file, at {plan.url}")
     click.echo(plan.policy)

@@ -11,7 +11,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tlsrpt.core.mtasts import DAY, LABEL, WEEK, Mode, StsPolicy, format_policy, format_sts_record
+from tlsrpt.core.mtasts import DAY, WEEK, Mode, StsPolicy, format_policy
+from tlsrpt.core.stsrecord import LABEL, format_sts_record
 
 WebServer = Literal["nginx", "caddy", "apache"]
 DEFAULT_MAX_AGE: dict[Mode, int] = {"testing": DAY, "enforce": 2 * WEEK, "none": DAY}  # D-39
