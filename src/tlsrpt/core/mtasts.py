@@ -1,7 +1,7 @@
 """The MTA-STS policy file (RFC 8461 section 3.2), and which MX hosts it covers.
 
-A text file at `https://mta-sts.<domain>/.well-known/mta-sts.txt`. Senders are strict: a policy with a fault is none. What mox,
-tlspol (postfix-tlspol) and Snawoot (postfix-mta-sts-resolver) do was read in their source.
+A text file at `https://mta-sts.<domain>/.well-known/mta-sts.txt`. Senders are strict: a policy with a fault is none.
+What mox, tlspol (postfix-tlspol) and Snawoot (postfix-mta-sts-resolver) do was read in their source.
 """
 
 from __future__ import annotations
@@ -34,9 +34,6 @@ HOUR, DAY, WEEK = 3600, 86_400, 604_800
 
 Mode = Literal["enforce", "testing", "none"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-
-
-# --- the policy ------------------------------------------------------------------------------------------------------
 
 
 class StsPolicy(Struct, frozen=True, kw_only=True):
