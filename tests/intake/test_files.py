@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -166,3 +167,28 @@ def test_a_name_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
     assert isinstance(item, Document)
     assert (item.data, item.name) == (b"{}", "a\\xff.json")
     item.source.encode()
+
+
+def test_a_path_that_can_not_be_looked_at_is_named_and_the_rest_read(tmp_path: Path) -> None:
+    """A folder that may not be read ends the same way; root, who runs these tests, may read all."""
+    (tmp_path / "a.json").write_bytes(b"{}")
+    bad, good = documents([tmp_path / ("x" * 300), tmp_path / "a.json"], DEFAULT_LIMITS)
+    assert isinstance(bad, Unreadable)
+    assert bad.reason == "File name too long"
+    assert isinstance(good, Document)
+
+
+def test_what_comes_through_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    """`tlsrpt read <(zcat ...)`: the size of a pipe says nothing."""
+    os.mkfifo(tmp_path / "pipe")
+    text = b"{" + b" " * 3_000_000 + b"}"
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(text,))
+    writer.start()
+    assert found(tmp_path / "pipe") == [("pipe", text)]
+    writer.join()
+
+
+def test_a_pipe_without_end_meets_the_limit(tmp_path: Path) -> None:
+    (item,) = documents([Path("/dev/zero")], Limits(decompressed_bytes=3_000_000))
+    assert isinstance(item, Unreadable)
+    assert "limits.decompressed_bytes" in item.reason

@@ -56,17 +56,23 @@ def documents(paths: list[Path], limits: Limits) -> Iterator[Document | Unreadab
 def found(paths: list[Path], limits: Limits) -> Iterator[Document | Unreadable]:
     """What is below these paths, in the order of the names: small files unread, for `opened`, large ones with data."""
     for path in paths:
+        yield from _found(str(path), limits)
+
+
+def _found(path: str, limits: Limits) -> Iterator[Document | Unreadable]:
+    # Texts and not Paths: to make one takes as long as to ask the file system, and there is one for each mail.
+    try:
         for file in files(path):
-            try:
-                size = os.stat(file).st_size  # noqa: PTH116 - a Path costs as much as the call
-            except OSError as error:
-                yield Unreadable(source=_shown(file), reason=error.strerror or str(error))
-                continue
+            size = os.stat(file).st_size  # noqa: PTH116
+            source = _shown(file)
             if size < SMALL:
-                source = _shown(file)
                 yield Document(source=source, name=source.rpartition("/")[2], path=os.fsencode(file), size=size)
             else:
-                yield from _open_large(file, size, limits)
+                yield from _open_large(file, source, size, limits)
+    except OSError as error:  # a file or folder that may not be looked at, or is gone
+        where = error.filename or path
+        shown = _shown(os.fsdecode(where)) if isinstance(where, str | bytes) else path
+        yield Unreadable(source=shown, reason=error.strerror or str(error))
 
 
 def opened(item: Document | Unreadable, limits: Limits) -> Iterator[Document | Unreadable]:
@@ -75,7 +81,10 @@ def opened(item: Document | Unreadable, limits: Limits) -> Iterator[Document | U
         yield item
         return
     try:
-        data = _read_small(item.path)
+        data = _read_small(item.path, item.size, limits)
+    except LimitError as error:
+        yield Unreadable(source=item.source, reason=str(error), size=item.size)
+        return
     except OSError as error:
         yield Unreadable(source=item.source, reason=error.strerror or str(error), size=item.size)
         return
@@ -86,54 +95,62 @@ def opened(item: Document | Unreadable, limits: Limits) -> Iterator[Document | U
         yield from _guarded(kind, io.BytesIO(data), item.source, limits)
 
 
-def _shown(path: Path) -> str:
+def _shown(path: str) -> str:
     """A path as text that can be encoded, whatever bytes the file system has in it."""
-    text = str(path)
-    return text if text.isascii() else os.fsencode(text).decode(errors="backslashreplace")
+    return path if path.isascii() else os.fsencode(path).decode(errors="backslashreplace")
 
 
-def _read_small(path: bytes) -> bytes:
-    """A file's bytes, with as few system calls as can be: this is done for every mail of a mailbox."""
+def _read_small(path: bytes, size: int, limits: Limits) -> bytes:
+    """A file's bytes, with as few system calls as can be: this is done for every mail of a mailbox.
+
+    Raises:
+        LimitError: there came more than the size said, as from a pipe, and more than any document may have.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
-        data = os.read(handle, SMALL)
-        while len(data) < SMALL and (more := os.read(handle, SMALL)):  # a signal may cut a read short
+        data = os.read(handle, size + 1)
+        while more := os.read(handle, SMALL) if len(data) != size else b"":
             data += more
+            if len(data) > limits.decompressed_bytes:
+                raise LimitError(f"larger than {limits.decompressed_bytes:,} bytes", limit="decompressed_bytes")
         return data
     finally:
         os.close(handle)
 
 
-def files(path: Path) -> Iterator[Path]:
-    """The files below a path: of a Maildir what is in `new` and `cur`, of another folder everything not hidden."""
-    if not path.is_dir():
+def files(path: str) -> Iterator[str]:
+    """The files below a path: of a Maildir what is in `new` and `cur`, of another folder everything not hidden.
+
+    Raises:
+        OSError: a folder may not be read.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112
         yield path
         return
     if _is_maildir(path):
-        for box in ("new", "cur"):
-            yield from _sorted_files(path / box)
-        folders = [p for p in _sorted_dirs(path) if p.name.startswith(".") and _is_maildir(p)]  # Maildir++
+        yield from _sorted_files(f"{path}/new")
+        yield from _sorted_files(f"{path}/cur")
+        folders = [name for name in _sorted_dirs(path) if name.startswith(".") and _is_maildir(f"{path}/{name}")]
     else:
         yield from _sorted_files(path)
-        folders = [p for p in _sorted_dirs(path) if not p.name.startswith(".") or _is_maildir(p)]
-    for folder in folders:
-        yield from files(folder)
+        folders = [name for name in _sorted_dirs(path) if not name.startswith(".") or _is_maildir(f"{path}/{name}")]
+    for name in folders:
+        yield from files(f"{path}/{name}")
 
 
-def _is_maildir(path: Path) -> bool:
-    return (path / "cur").is_dir() and (path / "new").is_dir()
+def _is_maildir(path: str) -> bool:
+    return os.path.isdir(f"{path}/cur") and os.path.isdir(f"{path}/new")  # noqa: PTH112
 
 
-def _sorted_files(folder: Path) -> Iterator[Path]:
+def _sorted_files(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
-    return (folder / name for name in names)
+    return [f"{folder}/{name}" for name in names]
 
 
-def _sorted_dirs(folder: Path) -> list[Path]:
+def _sorted_dirs(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    return [folder / name for name in names]
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
 def read_bounded(file: BinaryIO, limits: Limits) -> bytes:
@@ -162,14 +179,15 @@ def expand_stream(file: BinaryIO, source: str, limits: Limits) -> Iterator[Docum
         yield Unreadable(source=source, reason=str(error))
 
 
-def _open_large(path: Path, size: int, limits: Limits) -> Iterator[Document | Unreadable]:
-    source = _shown(path)
+def _open_large(path: str, source: str, size: int, limits: Limits) -> Iterator[Document | Unreadable]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123
             kind = container_kind(file.read(PEEK))
             file.seek(0)
             if kind is None:
-                yield Document(source=source, name=path.name, data=read_bounded(file, limits), size=size)
+                yield Document(
+                    source=source, name=source.rpartition("/")[2], data=read_bounded(file, limits), size=size
+                )
             else:
                 yield from _guarded(kind, file, source, limits)
     except OSError as error:
