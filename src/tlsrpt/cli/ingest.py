@@ -108,7 +108,7 @@ def _progress(items: Iterator[Item], paths: list[Path], quiet: bool) -> Iterator
     from tlsrpt.intake.files import files
 
     total = sum(Path(file).stat().st_size for path in paths for file in files(str(path)) if Path(file).exists())
-    with click.progressbar(length=total, label="Reading", file=sys.stderr, update_min_steps=1 << 16) as bar:
+    with click.progressbar(length=total, label="Reading", file=sys.stderr, show_eta=False) as bar:
         for item in items:
             bar.update(item.size)
             yield item
