@@ -5,7 +5,8 @@
 # start them at installation, on the usual ports; policy-rc.d forbids that for as long as this runs.
 set -eu
 
-packages="dovecot-core dovecot-imapd dovecot-lmtpd knot knot-dnsutils knot-dnssecutils postfix python3-venv unbound"
+packages="apache2-bin dovecot-core dovecot-imapd dovecot-lmtpd knot knot-dnsutils knot-dnssecutils nginx-light postfix
+    python3-venv unbound"
 
 command -v apt-get >/dev/null || { echo "make lab needs Debian or Ubuntu (apt-get); tests/lab stays out elsewhere" >&2; exit 1; }
 

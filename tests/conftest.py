@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Servers live in sbin, which is not on everybody's PATH; the parts of Dovecot have a folder of their own.
+# Servers live in sbin, which is not on everybody's PATH; the parts of Dovecot have a folder of their own, and what comes
+# as a Python package is beside the interpreter.
 SERVER_PATH = os.pathsep.join(
-    [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/dovecot"]
+    [
+        os.environ.get("PATH", os.defpath),
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+        "/usr/lib/dovecot",
+        str(Path(sys.executable).parent),
+    ]
 )
 
 # Times differ between machines and hours; what a test promises about speed, it promises by counting steps.

@@ -33,15 +33,19 @@ class Authority:
 
     def context(self, name: str, *, days: float = 90) -> ssl.SSLContext:
         """A server's context with a certificate for a name that ends in so many days from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
-        end = now + timedelta(days=days)
-        certificate = _build(name, key, self.certificate.subject, self.key, end - timedelta(days=365), end, ca=False)
-        path = self.folder / f"{name}.{days}.pem"
-        path.write_bytes(_pem(key) + certificate.public_bytes(serialization.Encoding.PEM))
+        certificate, key = self.folder / f"{name}.{days}.pem", self.folder / f"{name}.{days}.key"
+        self.write(name, certificate, key, days=days)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
+        context.load_cert_chain(certificate, key)
         return context
+
+    def write(self, name: str, certificate: Path, key: Path, *, days: float = 90) -> None:
+        """Write a certificate for a name and its key to files."""
+        private = ec.generate_private_key(ec.SECP256R1())
+        end = datetime.now(UTC) + timedelta(days=days)
+        made = _build(name, private, self.certificate.subject, self.key, end - timedelta(days=365), end, ca=False)
+        certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        key.write_bytes(_pem(private))
 
 
 def make_authority(folder: Path) -> Authority:
