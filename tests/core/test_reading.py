@@ -563,7 +563,10 @@ def write(value: object) -> str:
     [
         pytest.param(write(a_report()) + "\r\n", 1, None, id="a line end"),
         pytest.param(
-            write(a_report()) + "\n" + write(a_report(**{"report-id": "r-2"})), 2, None, id="F-48 two documents"
+            write(a_report()) + "\n" + write(a_report(**{"report-id": "r-2"})),
+            2,
+            "trailing-data",
+            id="F-48 two documents",
         ),
         pytest.param(f"[{write(a_report())},{write(a_report())}]", 2, "type-report", id="an array"),
         pytest.param('{"report": ' + write(a_report()) + "}", 1, "wrapper-object", id="wrapped"),
@@ -574,7 +577,7 @@ def write(value: object) -> str:
     ],
 )
 def test_every_whole_document_in_a_text_is_read(text: str, count: int, code: str | None) -> None:
-    """F-48: read each whole document; what is none is noted."""
+    """F-48: read each whole document; that there is more than one, or something that is none, is noted."""
     found = read_reports(text.encode())
     assert len(found) == count
     assert {finding.code for item in found for finding in item.findings} == ({code} if code else set())

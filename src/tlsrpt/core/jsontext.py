@@ -129,6 +129,8 @@ def documents(text: str, notes: Notes, limits: Limits) -> Iterator[object]:
         if unencodable:
             value = _clean(value, notes)
         count += 1
+        if count == 2:
+            notes.note("trailing-data", _TOP, "another JSON document follows the first", "each is read by itself")
         if count > limits.archive_members:
             raise LimitError(f"more than {limits.archive_members} JSON documents", limit="archive_members")
         yield value
