@@ -99,3 +99,11 @@ def test_make_refuses_in_one_clear_line(args: list[str], said: str) -> None:
     assert (run.returncode, run.stdout) == (2, "")
     assert said in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_dash_alone_is_standard_input() -> None:
+    """`-` lints each line on its own, as `--file -` does."""
+    lines = b"v=TLSRPTv1; rua=mailto:a@b.example\nv=TLSRPTv1\n"
+    done = tlsrpt("record", "lint", "--json", "-", stdin=lines)
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["ok", "ignored"]
+    assert done.returncode == 1

@@ -86,6 +86,19 @@ def _text_at(texts: Sequence[str], place: Place) -> str | None:
     return texts[place.number - 1] if place.number <= len(texts) else None
 
 
+def what_is_given(texts: tuple[str, ...], file: IO[bytes] | None) -> tuple[tuple[str, ...], IO[bytes] | None]:
+    """What is to be linted: a `-` alone is `--file -`, since no record is that short.
+
+    Raises:
+        UsageError: neither or both.
+    """
+    if file is None and texts == ("-",):
+        return (), click.get_binary_stream("stdin")
+    if (file is None) == (not texts):
+        raise click.UsageError("give TEXTs, or --file F (or - alone for standard input), and not both")
+    return texts, file
+
+
 def bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
     """The lines of a stream without their line end; of a line that is too long, what is enough to say so."""
     while line := stream.readline(LINE_OCTETS):

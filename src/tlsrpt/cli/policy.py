@@ -59,10 +59,9 @@ def lint(
 
     Exit 0 ok; 1 findings; 2 wrong usage.
     """
-    from tlsrpt.cli.lints import draw_lints
+    from tlsrpt.cli.lints import draw_lints, what_is_given
 
-    if (file is None) == (not texts):
-        raise click.UsageError("give TEXTs or --file, and not both")
+    texts, file = what_is_given(texts, file)
     given = [_whole(file)] if file is not None else [os.fsencode(text) for text in texts]
     ctx.exit(draw_lints(_lints(given, hosts, zone_text), as_json=as_json))
 

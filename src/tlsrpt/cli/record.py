@@ -33,10 +33,9 @@ def lint(ctx: click.Context, texts: tuple[str, ...], file: IO[bytes] | None, zon
 
     Exit 0 ok; 1 findings; 2 wrong usage.
     """
-    from tlsrpt.cli.lints import draw_lints
+    from tlsrpt.cli.lints import draw_lints, what_is_given
 
-    if (file is None) == (not texts):
-        raise click.UsageError("give TEXTs, the TXT records at one name, or --file, and not both")
+    texts, file = what_is_given(texts, file)
     found = iter([_lint([os.fsencode(text) for text in texts], zone_text)]) if file is None else _lines(file, zone_text)
     ctx.exit(draw_lints(found, as_json=as_json, lines=file is not None))
 

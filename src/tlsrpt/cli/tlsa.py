@@ -31,11 +31,10 @@ def lint(ctx: click.Context, texts: tuple[str, ...], file: IO[bytes] | None, as_
 
     Exit 0 ok; 1 findings; 2 wrong usage.
     """
-    from tlsrpt.cli.lints import draw_lints
+    from tlsrpt.cli.lints import draw_lints, what_is_given
     from tlsrpt.core.tlsa import lint_tlsa
 
-    if (file is None) == (not texts):
-        raise click.UsageError("give TEXTs, the records of one name, or --file, and not both")
+    texts, file = what_is_given(texts, file)
     given = [file.read(FILE_OCTETS).decode("utf-8", "backslashreplace")] if file is not None else list(texts)
     if len(given) >= 4 and all(len(word) == 1 and word.isdecimal() for word in given[:3]):
         given = [" ".join(given)]  # 3 1 1 <hex> typed without quotes
