@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
@@ -93,7 +94,7 @@ def what_is_given(texts: tuple[str, ...], file: IO[bytes] | None) -> tuple[tuple
         UsageError: neither or both.
     """
     if file is None and texts == ("-",):
-        return (), click.get_binary_stream("stdin")
+        return (), sys.stdin.buffer
     if (file is None) == (not texts):
         raise click.UsageError("give TEXTs, or --file F (or - alone for standard input), and not both")
     return texts, file
