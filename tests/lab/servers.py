@@ -64,9 +64,11 @@ class Log:
                 return line
 
 
-def start(argv: Sequence[str]) -> tuple[subprocess.Popen[str], Log]:
+def start(argv: Sequence[str], folder: Path | None = None) -> tuple[subprocess.Popen[str], Log]:
+    """Start a server, in a folder where it may leave what it likes."""
     process = subprocess.Popen(
         argv,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -59,7 +59,7 @@ def caddy(lab: Path, site: str, port: int) -> list[str]:
     live = lab / "live" / HOST
     tls = f"    tls {live}/fullchain.pem {live}/privkey.pem\n"
     head, _, rest = site.partition("\n")
-    options = f"{{\n    admin off\n    auto_https disable_redirects\n    storage file_system {lab}/caddy\n}}\n"
+    options = "{\n    admin off\n    auto_https disable_redirects\n}\n"
     (lab / "Caddyfile").write_text(f"{options}{head.replace(HOST, f'{HOST}:{port}')}\n{tls}{rest}")
     return [
         str(Path(sys.executable).with_name("caddy")),
@@ -72,8 +72,8 @@ def caddy(lab: Path, site: str, port: int) -> list[str]:
 
 
 @contextmanager
-def serving(argv: list[str], port: int) -> Iterator[None]:
-    process, log = start(argv)
+def serving(argv: list[str], port: int, lab: Path) -> Iterator[None]:
+    process, log = start(argv, lab)
     try:
         until = time.monotonic() + PATIENCE_S
         while True:
@@ -118,7 +118,7 @@ def test_a_sender_gets_the_policy_from_the_snippet_as_printed(
     (root / "mta-sts.txt").write_text(plan.policy)
     port = free_port()
     site = placed(plan.web_servers[kind], lab, port)
-    with serving(make(lab, site, port), port):
+    with serving(make(lab, site, port), port, lab):
         status, media_type, body = fetch(port, PATH, authority.trust)
         assert (status, media_type, body.decode()) == (200, "text/plain", plan.policy)
         assert lint_policy(body, mx_hosts=("mx1.example.com",)).verdict == "ok"
