@@ -18,9 +18,9 @@ compile() {
 }
 # Each stands on the one before, so that a package has one version wherever it occurs.
 compile --output-file requirements/base.txt
-compile --constraints requirements/base.txt --extra speed --group dev --output-file requirements/dev.txt
+compile --constraints requirements/base.txt --extra speed --extra receive --extra s3 --group dev --output-file requirements/dev.txt
 compile --constraints requirements/dev.txt --group docs --output-file requirements/docs.txt
-compile --constraints requirements/dev.txt --extra speed --group bench --output-file requirements/bench.txt
+compile --constraints requirements/dev.txt --extra speed --extra receive --group bench --output-file requirements/bench.txt
 
 if grep -nE '://|^-|file:' requirements/*.txt; then
     echo "an address or an option got into the lock (above)" >&2

@@ -7,6 +7,8 @@ TlsrptError
  │    └── StrictError  strict mode met deviations; carries them
  ├── NoReportError     no TLS report at all (a DMARC report, spam, a README): not broken, just something else
  ├── ConfigError       the configuration file or an option is wrong
+ ├── OverloadError     too much at once; worth trying again after a while
+ ├── SourceError       a source of reports can't be reached or used now
  └── StoreError        the store is missing, of another version, busy or full
       └── StoreBusyError   worth trying again: locked, disk full
 """
@@ -71,6 +73,18 @@ class NoReportError(TlsrptError):
 
 class ConfigError(TlsrptError):
     """The configuration file or an option is wrong."""
+
+
+class OverloadError(TlsrptError):
+    """More came at once than is taken; the sender may come again after `retry_after_s` seconds."""
+
+    def __init__(self, what: str, *, retry_after_s: int, where: str = "") -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(what, where=where)
+
+
+class SourceError(TlsrptError):
+    """A source of reports can't be reached or used now (login refused, connection lost, port taken)."""
 
 
 class StoreError(TlsrptError):

@@ -11,6 +11,14 @@ from tlsrpt.core.findings import Finding
 from tlsrpt.core.report import Report
 
 Result = Literal["new", "known", "conflict", "quarantined"]
+# What DKIM says of who sent a report. Only `pass` proves it; None: nobody looked (a file, a post).
+Dkim = Literal[
+    "pass",  # a valid signature of the submitter, or of a domain above it
+    "pass-other",  # valid signatures, none of them the submitter's
+    "fail",  # signatures, none valid
+    "none",  # no signature
+    "error",  # it can't be told: DNS did not say
+]
 
 
 class MailHeaders(Struct, frozen=True, kw_only=True):
@@ -31,6 +39,9 @@ class IncomingReport(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     extras: dict[str, object] = {}  # JSON path -> value of each key that the RFC does not know
     where: str = ""  # the place in the document: attachment name, archive member
+    dkim: Dkim | None = None
+    dkim_domain: str | None = None  # d= of the signature that decided it
+    foreign: bool = False  # for domains that are not ours: kept, in no figure
 
 
 class Fault(Struct, frozen=True, kw_only=True):
