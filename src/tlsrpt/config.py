@@ -74,9 +74,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: Annotated[str, Meta(description="how it is called in logs and commands; empty: its kind, numbered")] = ""
     unproven: Annotated[
         Unproven,
-        Meta(
-            description="a report without a DKIM signature of its submitter: accept (and mark) it, quarantine or refuse it"
-        ),
+        Meta(description="a report without a DKIM signature of its submitter: accept (and mark), quarantine, refuse"),
     ] = "accept"
 
 
