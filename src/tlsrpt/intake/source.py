@@ -20,6 +20,28 @@ from tlsrpt.intake.way import Outcome, Take, Way
 State = Literal["starting", "working", "trouble", "stopped"]
 
 
+class Log(Protocol):
+    """The service's log: events with fields."""
+
+    def info(self, event: str, /, **fields: object) -> object:
+        """One thing done."""
+
+    def warning(self, event: str, /, **fields: object) -> object:
+        """Refused, or will be retried."""
+
+    def error(self, event: str, /, **fields: object) -> object:
+        """A person must act."""
+
+
+class Silent:
+    """A log that nobody reads."""
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """Nothing."""
+
+    warning = error = info
+
+
 class Status:
     """How one source is doing; changed by the source and by who runs it, shown by logs, metrics and `health`."""
 
@@ -70,6 +92,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     status: Status
     place: Callable[[str], Awaitable[str | None]]  # what was kept under a key, to go on from there after a restart
     keep_place: Callable[[str, str], Awaitable[None]]  # returns once it is on the disk
+    log: Log = Silent()  # for what `take` and `status` don't tell already: a message left alone for its size
 
 
 class Source(Protocol):

@@ -26,11 +26,14 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
+Kind = Literal["https", "lmtp", "maildir", "imap", "s3", "graph"]
+
+
 class Way(Struct, frozen=True, kw_only=True):
     """How the documents of one source are judged."""
 
     name: str  # of the source, in logs, metrics and commands
-    kind: Literal["https", "lmtp", "maildir", "imap", "s3", "graph"]
+    kind: Kind
     unproven: Unproven = "accept"
     dkim: bool = True  # verify signatures (mail only)
     authserv_id: str = ""  # believed instead; "" for none
