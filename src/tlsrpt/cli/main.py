@@ -19,6 +19,8 @@ EX_TEMPFAIL = 75  # sysexits.h: the mail server keeps the message and tries agai
 # name -> (section, one line). A module of the same name in this folder holds the click command, named `command`.
 VERBS: dict[str, tuple[str, str]] = {
     "read": ("Understand", "Read reports from files and explain them; keeps nothing."),
+    "serve": ("Receive", "The service: take reports in by mail and HTTPS, day and night."),
+    "receive": ("Receive", "The ways in alone, or one look through the mailboxes (--once)."),
     "ingest": ("Receive", "Take reports in from files, mailboxes and archives, and keep them."),
     "summary": ("Understand", "Sessions and failures by domain, day, sender, MX host, result or policy."),
     "failures": ("Understand", "What fails, since when, at which host, whose side, what to do."),

@@ -37,19 +37,24 @@ class Period(Struct, frozen=True, kw_only=True):
     today: date
 
 
-def with_settings(verb: Callable[..., R]) -> Callable[..., R]:
-    """Give a verb `--config`, `--store`, `-q`, `-v` and pass them, joined with the file, as `settings`."""
-
-    @click.option(
-        "--store", "store_url", metavar="URL", envvar="TLSRPT_STORE", help="The store: a path or sqlite:////path.db."
-    )
-    @click.option(
+def service_options(verb: Callable[P, R]) -> Callable[P, R]:
+    """`--store` and `--config` as they are, for verbs that read the file themselves."""
+    verb = click.option(
         "--config",
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="TLSRPT_CONFIG",
         help=f"Configuration file. [default: {SYSTEM_CONFIG}, if there]",
-    )
+    )(verb)
+    return click.option(
+        "--store", "store_url", metavar="URL", envvar="TLSRPT_STORE", help="The store: a path or sqlite:////path.db."
+    )(verb)
+
+
+def with_settings(verb: Callable[..., R]) -> Callable[..., R]:
+    """Give a verb `--config`, `--store`, `-q`, `-v` and pass them, joined with the file, as `settings`."""
+
+    @service_options
     @click.option("-q", "--quiet", is_flag=True, help="Say only what is asked for, no notes.")
     @click.option("-v", "--verbose", count=True, help="Say more.")
     @functools.wraps(verb)
@@ -63,13 +68,18 @@ def with_settings(verb: Callable[..., R]) -> Callable[..., R]:
         config = read_config(config_path)
         settings = Settings(
             config=config,
-            store_url=store_url or config.store.url or default_store(),
+            store_url=store_url or store_url_of(config),
             quiet=quiet,
             verbose=verbose,
         )
         return verb(*args, settings=settings, **kwargs)
 
     return wrapped
+
+
+def store_url_of(config: Config) -> str:
+    """Where reports are kept: as the file says, else in the platform's data directory."""
+    return config.store.url or default_store()
 
 
 def default_store() -> str:

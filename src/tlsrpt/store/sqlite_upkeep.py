@@ -96,6 +96,17 @@ def upgrade_store(url: str, *, timeout_s: float = 30.0) -> Upgraded:
     return Upgraded(before=before, after=HEAD, backup=str(copy))
 
 
+def upgrade_if_there(url: str) -> str | None:
+    """Bring a store to this program's schema, if there is one; the copy's path where there was anything to do.
+
+    Raises: as `upgrade_store`.
+    """
+    path = sqlite_path(url)
+    if not path.exists() or not path.stat().st_size:
+        return None
+    return upgrade_store(url).backup
+
+
 def _free_name(path: Path, revision: str) -> Path:
     number = 1
     while True:

@@ -1,0 +1,1 @@
+"""Starts, supervises, reloads and stops the parts of `tlsrpt serve`."""

@@ -1,0 +1,340 @@
+"""The service: every configured source running, each on its own; reload, health, and an orderly end.
+
+One event loop carries them all. What goes wrong is said once, and once more when it is over; what was not acknowledged
+waits where it came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from tlsrpt.config import AnySource, Config
+from tlsrpt.core.errors import OverloadError, SourceError, StoreError, TlsrptError
+from tlsrpt.core.owned import Owned
+from tlsrpt.dns.exchange import Exchange, Server
+from tlsrpt.dns.resolver import Resolver
+from tlsrpt.intake.dkim import Verifier
+from tlsrpt.intake.keeper import Keeper
+from tlsrpt.intake.rates import Rates
+from tlsrpt.intake.reception import Judging, Reception
+from tlsrpt.intake.room import Room
+from tlsrpt.intake.source import Log, Source, Status
+from tlsrpt.service.building import build_source
+from tlsrpt.service.supervising import keep_running
+from tlsrpt.service.systemd import Notifier
+from tlsrpt.store.values import SourceState
+
+BEAT_S = 5.0  # between looks at the store's health, and signs of life
+STATES_S = 30.0  # between writing down how the sources do
+STOPPING_S = 30.0  # for sources to finish what they are at
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What the service is told from outside; read anew on reload."""
+
+    config: Config
+    sources: dict[str, AnySource]  # those to run, by name
+    owned: Owned
+    store_url: str
+    name_servers: tuple[Server, ...]
+
+
+class Running(Struct, frozen=True):
+    """A source at work."""
+
+    config: AnySource
+    source: Source
+    status: Status
+    task: asyncio.Task[None]
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class Service:
+    """Runs the sources of a configuration.
+
+    Args:
+        settings: what to run.
+        again: reads the configuration anew, for a reload; raises TlsrptError.
+    """
+
+    def __init__(self, settings: Settings, again: Callable[[], Settings], log: Log, notifier: Notifier) -> None:
+        self.settings = settings
+        self._again = again
+        self._log = log
+        self._notifier = notifier
+        self._running: dict[str, Running] = {}
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._reload_wanted = False
+        self._chance = random.Random()  # noqa: S311 - spreads attempts, protects nothing
+        self._told_trouble = ""
+        self.keeper = Keeper(settings.store_url)
+        self.room = Room(settings.config.receive)
+
+    @property
+    def statuses(self) -> list[Status]:
+        """How each source is doing."""
+        return [running.status for running in self._running.values()]
+
+    def ready(self) -> bool:
+        """Whether reports can be taken: the store can be written, and we are not on the way out."""
+        return not self.keeper.trouble and not self._stopping.is_set()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+        Raises:
+            ConfigError: a source can't be made from its configuration. Nothing has been started then.
+        """
+        sources = self._build(self.settings)
+        with self._signals(), Exchange() as exchange:
+            reception = self._reception(exchange)
+            self.keeper.start()
+            beat = asyncio.create_task(self._beat())
+            try:
+                await self._adopt()
+                for name, source in sources.items():
+                    self._start(name, source, reception)
+                self._log.info("started", sources=", ".join(sources), store=self.settings.store_url)
+                self._notifier.ready(self._summary())
+                await self._wait(exchange, reception)
+            finally:
+                self._notifier.stopping()
+                self._log.info("stopping")
+                await self._stop(list(self._running))
+                beat.cancel()
+                await asyncio.gather(beat, return_exceptions=True)
+                await self._keep_states()
+                await self.keeper.stop()
+                reception.close()
+                self._log.info("stopped")
+
+    async def drain(self) -> bool:
+        """Take in once what waits in mailboxes and buckets; whether all of them could be looked through."""
+        well = True
+        sources = self._build(self.settings)
+        with Exchange() as exchange:
+            reception = self._reception(exchange)
+            self.keeper.start()
+            try:
+                await self._adopt()
+                for name, source in sources.items():
+                    well = await self._drain_one(name, source, reception) and well
+            finally:
+                await self.keeper.stop()
+                reception.close()
+        return well
+
+    async def _drain_one(self, name: str, source: Source, reception: Reception) -> bool:
+        drain = getattr(source, "drain", None)
+        if drain is None:
+            self._log.info("a listener: left out", source=name)
+            return True
+        status = Status(source.way, utc_now, self._changed)
+        try:
+            await drain(reception.desk(status))
+        except (SourceError, StoreError, OverloadError) as error:
+            status.fails(str(error))
+            return False
+        self._log.info("looked through", source=name, **dict(status.outcomes))
+        return True
+
+    # --- Starting, reloading, stopping ------------------------------------------------------------------------------
+
+    def _build(self, settings: Settings) -> dict[str, Source]:
+        return {name: self._build_one(name, config, settings) for name, config in settings.sources.items()}
+
+    def _build_one(self, name: str, config: AnySource, settings: Settings) -> Source:
+        return build_source(name, config, settings.config.limits, ready=self.ready)
+
+    def _reception(self, exchange: Exchange) -> Reception:
+        settings = self.settings
+        return Reception(
+            self.keeper,
+            judging=_judging(settings, exchange),
+            room=self.room,
+            submitters=Rates(settings.config.receive.per_submitter, time.monotonic, of="submitter"),
+            log=self._log,
+            now=utc_now,
+            clock=time.monotonic,
+        )
+
+    def _start(self, name: str, source: Source, reception: Reception) -> None:
+        status = Status(source.way, utc_now, self._changed)
+        desk = reception.desk(status)
+        task = asyncio.create_task(keep_running(source, desk, self._log, chance=self._chance), name=name)
+        self._running[name] = Running(self.settings.sources[name], source, status, task)
+
+    async def _stop(self, names: list[str]) -> None:
+        """Cancel sources and wait until each has finished what it was at."""
+        tasks = [self._running[name].task for name in names]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=STOPPING_S)
+            for task in late:
+                self._log.warning("did not stop in time", source=task.get_name())
+        for task in tasks:
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                self._log.error("failed while stopping", source=task.get_name(), reason=repr(task.exception()))
+
+    async def _wait(self, exchange: Exchange, reception: Reception) -> None:
+        while not self._stopping.is_set():
+            await self._wake.wait()
+            self._wake.clear()
+            if self._reload_wanted and not self._stopping.is_set():
+                self._reload_wanted = False
+                self._notifier.reloading()
+                await self._reload(exchange, reception)
+                self._notifier.ready(self._summary())
+
+    async def _reload(self, exchange: Exchange, reception: Reception) -> None:
+        """Take the configuration as it is now: what has not changed runs on undisturbed."""
+        before = self.settings
+        try:
+            settings = self._again()
+            named = settings.sources
+            same = settings.config.limits == before.config.limits
+            kept = {name for name, config in named.items() if same and self._runs(name, config)}
+            built = {
+                name: self._build_one(name, config, settings) for name, config in named.items() if name not in kept
+            }
+        except TlsrptError as error:
+            self._log.error("not reloaded; all runs on as before", reason=str(error))
+            return
+        if settings.store_url != before.store_url:
+            self._log.error("another store needs a restart; the old one is kept", store=settings.store_url)
+        self.settings = settings
+        reception.judging = _judging(settings, exchange)
+        gone = [name for name in self._running if name not in kept]
+        await self._stop(gone)
+        for name in gone:
+            del self._running[name]
+        for name in kept:
+            self._renew(self._running[name])
+        for name, source in built.items():
+            self._start(name, source, reception)
+        await self._adopt()
+        await self._keep_states()
+        self._log.info("reloaded", unchanged=len(kept), stopped=len(gone), started=len(built))
+
+    def _runs(self, name: str, config: AnySource) -> bool:
+        return name in self._running and self._running[name].config == config
+
+    def _renew(self, running: Running) -> None:
+        """Certificates may be new though the configuration is not."""
+        renew = getattr(running.source, "reload", None)
+        if renew is not None:
+            try:
+                renew()
+            except TlsrptError as error:
+                self._log.error("its certificate is kept as it was", source=running.source.way.name, reason=str(error))
+
+    async def _adopt(self) -> None:
+        """Count what came for domains that are ours by now."""
+        owned = self.settings.owned
+        try:
+            adopted = await self.keeper.run(lambda store: store.adopt(owned.owns))
+        except StoreError as error:  # told by the beat; the next start or reload does it
+            self._note_trouble(str(error))
+            return
+        if adopted:
+            self._log.info("reports counted whose domains are ours now", reports=adopted)
+
+    @contextmanager
+    def _signals(self) -> Generator[None]:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            self._stopping.set()
+            self._wake.set()
+
+        def reload() -> None:
+            self._reload_wanted = True
+            self._wake.set()
+
+        handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    # --- How it goes ------------------------------------------------------------------------------------------------
+
+    def _changed(self, status: Status) -> None:
+        name = status.way.name
+        if status.state == "trouble":
+            self._log.error("source in trouble", source=name, reason=status.trouble)
+        elif status.state == "working":
+            self._log.info("source works", source=name)
+
+    def _note_trouble(self, trouble: str) -> None:
+        if bool(trouble) != bool(self._told_trouble):
+            if trouble:
+                self._log.error("the store can't be written; senders are told to come again", reason=trouble)
+            else:
+                self._log.info("the store can be written again")
+        self._told_trouble = trouble
+
+    async def _beat(self) -> None:
+        """Watch the store, write down how the sources do, show signs of life."""
+        written = 0.0
+        while True:
+            if self.keeper.trouble or time.monotonic() - written >= STATES_S:
+                await self._keep_states()
+                written = time.monotonic()
+            self._note_trouble(self.keeper.trouble)
+            self._notifier.alive(self._summary())
+            await asyncio.sleep(BEAT_S)
+
+    async def _keep_states(self) -> None:
+        states = [state_of(status, utc_now()) for status in self.statuses]
+        try:
+            await self.keeper.run(lambda store: store.keep_source_states(states))
+        except StoreError as error:
+            self._note_trouble(str(error))
+
+    def _summary(self) -> str:
+        working = sum(status.state == "working" for status in self.statuses)
+        documents = sum(sum(status.outcomes.values()) for status in self.statuses)
+        return f"{working} of {len(self._running)} sources work, {documents} documents taken"
+
+
+def _judging(settings: Settings, exchange: Exchange) -> Judging:
+    return Judging(
+        owned=settings.owned,
+        limits=settings.config.limits,
+        quarantine=settings.config.quarantine,
+        verifier=Verifier(Resolver(exchange, settings.name_servers)),
+    )
+
+
+def state_of(status: Status, now: datetime) -> SourceState:
+    """A source's status as it is kept for `tlsrpt health`."""
+    return SourceState(
+        name=status.way.name,
+        kind=status.way.kind,
+        state=status.state,
+        trouble=status.trouble,
+        since=status.since,
+        last_success=status.last_success,
+        waiting=status.waiting,
+        outcomes=dict(status.outcomes),
+        turned_away=status.turned_away,
+        updated_at=now,
+    )

@@ -1,0 +1,48 @@
+"""Telling systemd how the service is: sd_notify(3), which is one datagram to a socket. Says nothing elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+
+class Notifier:
+    """Sends states to the supervisor that started us, where there is one.
+
+    Args:
+        address: NOTIFY_SOCKET of the environment; "" where nobody listens.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+
+    def ready(self, status: str) -> None:
+        """All is started."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def reloading(self) -> None:
+        """The configuration is read again; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def stopping(self) -> None:
+        """On the way out."""
+        self._send("STOPPING=1")
+
+    def alive(self, status: str) -> None:
+        """A sign of life, for WatchdogSec."""
+        self._send(f"WATCHDOG=1\nSTATUS={status}")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as messenger:
+            try:
+                messenger.sendto(text.encode(), self._address)
+            except OSError:  # a supervisor that has gone must not take the service with it
+                return
+
+
+def notifier() -> Notifier:
+    """For the supervisor that the environment names; children are not to inherit it."""
+    return Notifier(os.environ.pop("NOTIFY_SOCKET", ""))

@@ -1,0 +1,45 @@
+"""One line an event, whatever comes from outside."""
+
+from __future__ import annotations
+
+import io
+import json
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlsrpt.config import LogConfig
+from tlsrpt.service.logs import make_log
+
+
+@given(st.text(), st.text())
+def test_no_text_from_outside_can_begin_a_line_or_colour_a_terminal(reason: str, where: str) -> None:
+    """R7-02: contents are hostile input."""
+    for form in ("json", "console"):
+        stream = io.StringIO()
+        make_log(LogConfig(form=form), stream).warning("report quarantined", reason=reason, where=where)
+        (line,) = stream.getvalue().split("\n")[:-1]
+        assert not {unicodedata.category(character) for character in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        if form == "json":
+            assert json.loads(line)["event"] == "report quarantined"
+
+
+def test_a_line_says_when_how_grave_what_and_the_rest() -> None:
+    stream = io.StringIO()
+    make_log(LogConfig(form="json"), stream).info("report kept", source="lmtp", id=7, reason="", where=None)
+    line = json.loads(stream.getvalue())
+    assert list(line) == ["time", "level", "event", "source", "id"]
+    assert line["time"].endswith("+00:00")
+
+
+def test_what_is_below_the_level_is_not_said_and_a_defect_is_said_whole() -> None:
+    stream = io.StringIO()
+    log = make_log(LogConfig(form="json", level="error"), stream)
+    log.info("report kept")
+    try:
+        raise ZeroDivisionError("here")
+    except ZeroDivisionError:
+        log.error("a defect", exc_info=True)
+    (line,) = stream.getvalue().splitlines()
+    assert "ZeroDivisionError: here" in json.loads(line)["exception"]
