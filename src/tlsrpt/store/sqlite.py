@@ -204,7 +204,7 @@ def refuse_other_files(path: Path) -> None:
 def connect(path: Path, *, timeout_s: float) -> sqlite3.Connection:
     """A connection as all of ours are; the file must exist."""
     db = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=timeout_s, cached_statements=64
+        f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=timeout_s, cached_statements=128
     )
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")

@@ -13,6 +13,7 @@ from typing import Any
 from tlsrpt.core.errors import StoreError
 from tlsrpt.store.counting import FailureFigures, FailureKey, Kind, TallyFigures, TallyKey
 from tlsrpt.store.rows import Prepared, PreparedFault, PreparedReport, Row
+from tlsrpt.store.sqlite_rows import insert
 from tlsrpt.store.values import Kept, Released
 
 MOST_SIGHTINGS = 20  # other documents remembered for one report; a flood of copies leaves no more rows than that
@@ -230,15 +231,17 @@ class _Keeping:
 
     def send(self) -> set[int]:
         """Write all that was collected, parents before children; returns the kinds that were not known before."""
+        db = self._db
         for statement, rows in self._rows.items():
-            if rows:
-                self._db.executemany(statement, rows)
-        self._db.executemany(_ADD_DOMAIN, [(domain,) for domain in sorted(self._domains)])
-        self._db.executemany(_ADD_KIND, self._kinds.values())
-        self._db.executemany(
-            ADD_TALLY.format(table="tally"), [(*key, *figures) for key, figures in self._tally.items()]
-        )
-        self._db.executemany(
+            if statement is _ADD_SIGHTING:
+                db.executemany(statement, rows)
+            else:
+                insert(db, statement, rows)
+        insert(db, _ADD_DOMAIN, [(domain,) for domain in sorted(self._domains)])
+        insert(db, _ADD_KIND, list(self._kinds.values()))
+        insert(db, ADD_TALLY.format(table="tally"), [(*key, *figures) for key, figures in self._tally.items()])
+        insert(
+            db,
             ADD_FAILURE_TALLY.format(table="failure_tally"),
             [(*key, *figures) for key, figures in self._failures.items()],
         )
