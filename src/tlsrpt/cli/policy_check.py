@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from tlsrpt.cli import draw
-from tlsrpt.cli.domains import VERDICTS, NoDomain, Output, asked, file_option
+from tlsrpt.cli.looking import VERDICTS, NoDomain, Output, asked, file_option
 from tlsrpt.cli.options import csv_option, json_option
 from tlsrpt.cli.record_check import EACH_S, draw_servers
 from tlsrpt.cli.resolving import name_servers, resolver_option

@@ -234,7 +234,7 @@ class _Run:
             save_state(self.folder, self.state)
 
     def _greet(self, situation: Situation) -> None:
-        from tlsrpt.cli.domains import VERDICTS
+        from tlsrpt.cli.looking import VERDICTS
 
         talk, record = self.talk, situation.record
         if self.state.uris or self.state.published_at:
