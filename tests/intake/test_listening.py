@@ -6,17 +6,14 @@ import os
 import socket
 import ssl
 import stat
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.httpsserver import make_authority
 from tlsrpt.core.errors import ConfigError, SourceError
 from tlsrpt.core.text import printable
 from tlsrpt.intake.listening import (
@@ -215,25 +212,11 @@ def test_what_is_forbidden_is_one_line(tmp_path: Path) -> None:
 
 
 def a_certificate(folder: Path, name: str) -> tuple[str, str]:
-    """A self-signed certificate and its key, in files of that name."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name}.example")])
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=36500))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / f"{name}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / f"{name}.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return str(folder / f"{name}.crt"), str(folder / f"{name}.key")
+    """The files of a certificate and its key, by a CA of its own that is in `ca.pem` beside them."""
+    there = folder / name
+    there.mkdir()
+    make_authority(there).write(f"{name}.example", there / "crt.pem", there / "key.pem")
+    return str(there / "crt.pem"), str(there / "key.pem")
 
 
 def served_by(context: ssl.SSLContext) -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.intake.test_listening import a_certificate
+from tests.lab.servers import free_port
 from tlsrpt.config import LmtpSource, ReceiveConfig
 from tlsrpt.core.errors import ConfigError, OverloadError, SourceError, StoreBusyError, StoreError
 from tlsrpt.core.findings import Finding
@@ -301,8 +302,7 @@ def test_a_message_that_we_cannot_bear_is_put_off_and_told(start: Start) -> None
 
 
 def test_the_client_is_named(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     running = start(listen=f"127.0.0.1:{port}")
     with smtplib.LMTP("127.0.0.1", port) as lmtp:
         lmtp.sendmail("a@sender.example", ["tls@example.com"], b"x\r\n")
@@ -589,7 +589,7 @@ def test_a_socket_has_its_mode(start: Start, tmp_path: Path) -> None:
 
 
 def trusting(certificate: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certificate)
+    context = ssl.create_default_context(cafile=str(Path(certificate).with_name("ca.pem")))
     context.check_hostname = False
     return context
 
@@ -600,8 +600,9 @@ def test_starttls_and_a_renewed_certificate(start: Start, tmp_path: Path) -> Non
     crt, key = tmp_path / "used.crt", tmp_path / "used.key"
     crt.write_bytes(Path(first[0]).read_bytes())
     key.write_bytes(Path(first[1]).read_bytes())
-    running = start(certificate=str(crt), key=str(key))
-    with smtplib.LMTP(running.path) as lmtp:
+    port = free_port()
+    running = start(listen=f"127.0.0.1:{port}", certificate=str(crt), key=str(key))
+    with smtplib.LMTP("127.0.0.1", port) as lmtp:
         assert lmtp.starttls(context=trusting(first[0]))[0] == 220
         assert lmtp.sendmail("a@sender.example", ["tls@example.com"], MESSAGE.replace(b"\n.\n", b"\n")) == {}
         assert not lmtp.has_extn("starttls")
@@ -609,9 +610,9 @@ def test_starttls_and_a_renewed_certificate(start: Start, tmp_path: Path) -> Non
         key.write_bytes(Path(second[1]).read_bytes())
         running.soon(running.listener.reload)
         assert lmtp.sendmail("a@sender.example", ["tls@example.com"], b"again\r\n") == {}
-    with smtplib.LMTP(running.path) as lmtp, pytest.raises(ssl.SSLCertVerificationError):
+    with smtplib.LMTP("127.0.0.1", port) as lmtp, pytest.raises(ssl.SSLCertVerificationError):
         lmtp.starttls(context=trusting(first[0]))
-    with smtplib.LMTP(running.path) as lmtp:
+    with smtplib.LMTP("127.0.0.1", port) as lmtp:
         lmtp.starttls(context=trusting(second[0]))
         assert lmtp.sendmail("a@sender.example", ["tls@example.com"], b"x\r\n") == {}
     assert len(running.take.taken) == 3
@@ -633,6 +634,16 @@ def test_a_client_that_fails_at_tls_leaves_its_place(start: Start, tmp_path: Pat
             pass
     with a_client(running) as client:
         assert client.send(b"x") == "250 2.0.0 kept: 17"
+
+
+def test_stopping_does_not_wait_for_who_never_says_hello_to_tls(start: Start, tmp_path: Path) -> None:
+    crt, key = a_certificate(tmp_path, "first")
+    running = start(certificate=crt, key=key)
+    with a_client(running) as client:
+        assert client.say(b"STARTTLS")[0].startswith("220 ")
+        running.cancel()
+        assert client.reply() == ""
+        assert running.ended.wait(PATIENCE_S)
 
 
 def test_commands_sent_in_the_clear_behind_starttls_are_not_obeyed(start: Start, tmp_path: Path) -> None:

@@ -131,6 +131,8 @@ showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
 local unix - n n - - local
+lmtp unix - - n - - lmtp
+tlsmgr unix - - n 1000? 1 tlsmgr
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
@@ -142,10 +144,10 @@ class Postfix:
     def __init__(self, etc: Path, port: int, log: Log) -> None:
         self.etc, self.port, self.log = etc, port, log
 
-    def send(self, message: bytes, recipient: str) -> None:
+    def send(self, message: bytes, *recipients: str) -> None:
         """Hand a message in by SMTP; it is queued once this returns."""
         with smtplib.SMTP("127.0.0.1", self.port, timeout=PATIENCE_S) as smtp:
-            smtp.sendmail("tls-reports@sender.example", [recipient], message)
+            smtp.sendmail("tls-reports@sender.example", recipients, message)
 
     def flush(self) -> None:
         """Try everything in the queue again, now."""
@@ -157,13 +159,17 @@ class Postfix:
 
 
 @contextmanager
-def postfix(folder: Path, aliases: dict[str, str]) -> Iterator[Postfix]:
-    """A Postfix for reports.example that hands mail to commands, run as nobody, as /etc/aliases would."""
+def postfix(folder: Path, aliases: dict[str, str], settings: str = "") -> Iterator[Postfix]:
+    """A Postfix for reports.example that hands mail to commands, run as nobody, as /etc/aliases would.
+
+    Args:
+        settings: more lines for main.cf.
+    """
     etc, port = folder / "etc", free_port()
     for name in ("etc", "queue", "data"):
         (folder / name).mkdir(parents=True)
     shutil.chown(folder / "data", "postfix")
-    (etc / "main.cf").write_text(POSTFIX_MAIN.format(folder=folder))
+    (etc / "main.cf").write_text(POSTFIX_MAIN.format(folder=folder) + settings)
     (etc / "master.cf").write_text(POSTFIX_MASTER.format(port=port))
     (etc / "aliases").write_text("".join(f'{name}: "|{command}"\n' for name, command in aliases.items()))
     run("postalias", "-c", etc, f"hash:{etc / 'aliases'}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Coroutine
 from contextlib import suppress
 
 from tlsrpt.config import LmtpSource
@@ -126,10 +127,12 @@ class _Floor:
         self.connections.discard(connection)
         self._changed.set()
 
-    def start(self, work: asyncio.Task[None]) -> None:
-        """Hold on to a task; the loop does not."""
+    def start(self, doing: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Begin a work, and hold on to it: the loop does not."""
+        work = self.loop.create_task(doing)
         self.work.add(work)
         work.add_done_callback(self._done)
+        return work
 
     def _done(self, work: asyncio.Task[None]) -> None:
         self.work.discard(work)
@@ -164,6 +167,7 @@ class _Connection(asyncio.Protocol):
         self._client = ""
         self._place: Place | None = None  # of the message that comes in or is being kept
         self._busy = False  # a message is being kept, or TLS begun
+        self._handshake: asyncio.Task[None] | None = None
         self._ending = False
         self._heard_all = False  # the client has closed its side
         self._secure = False
@@ -250,7 +254,7 @@ class _Connection(asyncio.Protocol):
                 self._deadline = floor.loop.time() + floor.within_s
         if step is Step.TLS:
             self._busy = True
-            floor.start(floor.loop.create_task(self._speak_tls(transport)))
+            self._handshake = floor.start(self._speak_tls(transport))
         elif step is Step.END or (self._heard_all and not self._busy):
             self._end(transport)
         elif self._full and not self._busy:
@@ -316,7 +320,7 @@ class _Connection(asyncio.Protocol):
             return False
         self._busy = True
         self._deadline = None
-        self._floor.start(self._floor.loop.create_task(self._keep_and_answer(message)))
+        self._floor.start(self._keep_and_answer(message))
         return True
 
     async def _keep_and_answer(self, message: bytes) -> None:
@@ -347,19 +351,20 @@ class _Connection(asyncio.Protocol):
         floor = self._floor
         assert floor.tls is not None  # noqa: S101 - it was offered
         self._deadline = None
+        secured: asyncio.Transport | None = None
         try:
             secured = await floor.loop.start_tls(
                 transport, self, floor.tls, server_side=True, ssl_handshake_timeout=min(HANDSHAKE_S, floor.within_s)
             )
-        except OSError as error:  # ssl.SSLError is one; asyncio does not tell us that the connection was lost
-            self._busy = False
-            self.connection_lost(error)
+        except OSError:  # ssl.SSLError is one
             return
-        self._busy, self._secure = False, True
+        finally:
+            self._busy, self._handshake = False, None
+            if secured is None:
+                self.connection_lost(None)  # which asyncio does not say in these cases
         if secured is None:
-            self.connection_lost(None)
             return
-        self._transport = secured
+        self._transport, self._secure = secured, True
         self._deadline = floor.loop.time() + floor.within_s
         self._session.secured()
         self._go_on()
@@ -372,6 +377,8 @@ class _Connection(asyncio.Protocol):
         if transport is None or self._ending:
             if at_once and transport is not None:
                 transport.abort()
+        elif self._handshake is not None:
+            self._handshake.cancel()
         elif at_once:
             self._hang_up(STOPPING)
         elif not self._busy:
