@@ -236,8 +236,8 @@ def test_one_message_for_two_recipients_is_kept_once_and_answered_twice(start: S
     running = start()
     with a_client(running) as client:
         client.begin(b"tls@example.com", b"two@example.com")
-        assert client.say(b"x\r\n.") == ["250 2.0.0 kept: 17"]
-        assert client.reply() == "250 2.0.0 kept: 17"
+        assert client.say(b"x\r\n.") == ["250 2.0.0 kept: report 17"]
+        assert client.reply() == "250 2.0.0 kept: report 17"
         assert client.say(b"NOOP") == ["250 2.0.0 yes"]
     assert running.take.messages == [b"x\r\n"]
 
@@ -248,7 +248,7 @@ def test_smtp_is_answered_once(start: Start) -> None:
         assert "ESMTP" in client.reply()
         assert client.say(b"LHLO c.example", b"EHLO c.example")[0].startswith("500 ")
         client.begin(b"tls@example.com", b"two@example.com")
-        assert client.say(b"x\r\n.", b"NOOP") == ["250 2.0.0 kept: 17", "250 2.0.0 yes"]
+        assert client.say(b"x\r\n.", b"NOOP") == ["250 2.0.0 kept: report 17", "250 2.0.0 yes"]
     assert running.take.messages == [b"x\r\n"]
 
 
@@ -265,10 +265,13 @@ def test_only_the_configured_recipients_are_served(start: Start) -> None:
 @pytest.mark.parametrize(
     ("taken", "reply"),
     [
-        (NEW, "250 2.0.0 kept: 17"),
+        (NEW, "250 2.0.0 kept: report 17"),
         (Taken(outcome="known"), "250 2.0.0 known already"),
         (Taken(outcome="conflict"), "250 2.0.0 kept, in conflict with another report of the same identity"),
-        (Taken(outcome="quarantined", reason="$: no JSON"), "250 2.0.0 quarantined: $: no JSON"),
+        (
+            Taken(outcome="quarantined", reason="$: no JSON", kept=(Kept(result="quarantined", id=5),)),
+            "250 2.0.0 quarantined as 5: $: no JSON",
+        ),
         (Taken(outcome="other", reason="a DMARC report"), "250 2.0.0 not kept, no TLS report: a DMARC report"),
         (Taken(outcome="too-large", reason="17 bytes"), "552 5.3.4 17 bytes"),
         (Taken(outcome="refused", reason="not proven"), "550 5.7.1 not proven"),
@@ -283,7 +286,7 @@ def test_each_outcome_has_its_reply(start: Start, taken: Taken | Exception, repl
     running = start(Recorder(taken))
     with a_client(running) as client:
         assert client.send(b"first") == reply
-        assert client.send(b"second") == "250 2.0.0 kept: 17"
+        assert client.send(b"second") == "250 2.0.0 kept: report 17"
 
 
 def test_no_outcome_is_without_a_reply() -> None:
@@ -296,7 +299,7 @@ def test_a_message_that_we_cannot_bear_is_put_off_and_told(start: Start) -> None
     running = start(Recorder(ZeroDivisionError("x")))
     with a_client(running) as client:
         assert client.send(b"first") == "451 4.3.0 a defect in tlsrpt; its log says more. Come again"
-        assert client.send(b"second") == "250 2.0.0 kept: 17"
+        assert client.send(b"second") == "250 2.0.0 kept: report 17"
     assert [type(context["exception"]) for context in running.defects] == [ZeroDivisionError]
     running.defects.clear()
 
@@ -325,7 +328,7 @@ def test_too_large_a_message_is_refused_and_counted(start: Start) -> None:
         client.begin(b"tls@example.com", b"two@example.com")
         assert client.say(b"x" * 1_000_000 + b"\r\n.")[0].startswith("552 5.3.4 larger than 100000 bytes")
         assert client.reply().startswith("552 5.3.4")
-        assert client.send(b"x" * 90_000) == "250 2.0.0 kept: 17"
+        assert client.send(b"x" * 90_000) == "250 2.0.0 kept: report 17"
     assert running.status.outcomes["too-large"] == 2
     assert len(running.take.taken) == 1
 
@@ -345,7 +348,7 @@ def test_what_is_held_of_a_message_is_counted_as_it_comes(start: Start) -> None:
         # Whose bytes were read first has room; the other comes again.
         assert sorted(reply[:9] for reply in replies) in (["250 2.0.0", "451 4.4.5"], ["250 2.0.0", "250 2.0.0"])
         assert running.room.bytes == 0
-        assert other.send(b"small") == "250 2.0.0 kept: 17"
+        assert other.send(b"small") == "250 2.0.0 kept: report 17"
 
 
 def test_without_room_for_a_message_it_is_put_off_before_it_comes(start: Start) -> None:
@@ -355,8 +358,8 @@ def test_without_room_for_a_message_it_is_put_off_before_it_comes(start: Start) 
         replies = second.say(b"MAIL FROM:<>", b"RCPT TO:<tls@example.com>", b"DATA", b"NOOP")
         assert replies[2] == "451 4.4.5 1 documents are in work already; come again"
         assert replies[3].startswith("250 ")
-        assert first.say(b"x\r\n.") == ["250 2.0.0 kept: 17"]
-        assert second.send(b"now") == "250 2.0.0 kept: 17"
+        assert first.say(b"x\r\n.") == ["250 2.0.0 kept: report 17"]
+        assert second.send(b"now") == "250 2.0.0 kept: report 17"
     assert running.status.turned_away == 1
 
 
@@ -381,7 +384,7 @@ def test_connections_beyond_the_limit_are_told_421(start: Start) -> None:
         assert first.say(b"QUIT")[0].startswith("221 ")
         assert first.reply() == ""
         with a_client(running) as next_one:
-            assert next_one.send(b"x") == "250 2.0.0 kept: 17"
+            assert next_one.send(b"x") == "250 2.0.0 kept: report 17"
     assert running.status.turned_away == 1
 
 
@@ -438,9 +441,9 @@ def test_while_one_message_is_kept_others_are_served(start: Start) -> None:
         silent.begin()
         silent.socket.sendall(b"and nothing more")
         for n in range(5):
-            assert quick.send(b"quick %d" % n) == "250 2.0.0 kept: 17"
+            assert quick.send(b"quick %d" % n) == "250 2.0.0 kept: report 17"
         running.open_gate()
-        assert slow.reply() == "250 2.0.0 kept: 17"
+        assert slow.reply() == "250 2.0.0 kept: report 17"
     assert running.take.messages[-1] == b"slow\r\n"
 
 
@@ -453,7 +456,7 @@ def test_keeping_may_take_longer_than_a_client_may(start: Start) -> None:
         assert clock.reply().startswith("220 ")
         assert clock.reply().startswith("421 4.4.2")  # more than that time has passed
         running.open_gate()
-        assert client.reply() == "250 2.0.0 kept: 17"
+        assert client.reply() == "250 2.0.0 kept: report 17"
 
 
 def test_a_client_that_sends_on_while_it_waits_is_read_later(start: Start) -> None:
@@ -482,7 +485,7 @@ def test_a_message_whose_client_went_away_is_kept(start: Start) -> None:
         assert running.take.begun.wait(PATIENCE_S)
     running.open_gate()
     with a_client(running) as client:
-        assert client.send(b"x") == "250 2.0.0 kept: 17"
+        assert client.send(b"x") == "250 2.0.0 kept: report 17"
     assert running.take.messages == [b"slow\r\n", b"x\r\n"]
 
 
@@ -492,7 +495,7 @@ def test_half_a_message_is_no_message(start: Start) -> None:
         client.begin()
         client.socket.sendall(b"half of it\r\n")
     with a_client(running) as client:
-        assert client.send(b"x") == "250 2.0.0 kept: 17"
+        assert client.send(b"x") == "250 2.0.0 kept: report 17"
     assert running.take.messages == [b"x\r\n"]
 
 
@@ -520,7 +523,7 @@ def test_who_does_not_read_our_replies_is_not_written_to_for_ever(start: Start) 
         except OSError:
             pass
     with a_client(running) as client:
-        assert client.send(b"x") == "250 2.0.0 kept: 17"
+        assert client.send(b"x") == "250 2.0.0 kept: report 17"
 
 
 def test_a_bare_line_feed_ends_no_message(start: Start) -> None:
@@ -529,7 +532,7 @@ def test_a_bare_line_feed_ends_no_message(start: Start) -> None:
     hidden = b"x\n.\nMAIL FROM:<evil@sender.example>\r\nRCPT TO:<tls@example.com>\r\nDATA\r\ny\r\n"
     with a_client(running) as client:
         client.begin()
-        assert client.say(hidden + b".") == ["250 2.0.0 kept: 17"]
+        assert client.say(hidden + b".") == ["250 2.0.0 kept: report 17"]
     assert running.take.messages == [hidden]
 
 
@@ -548,11 +551,11 @@ def test_stopping_lets_a_message_be_kept_and_tells_the_others(start: Start, tmp_
         assert idle.reply() == "421 4.3.2 the service is being stopped; come again"
         assert idle.reply() == ""
         assert not (tmp_path / "s").exists()
-        assert sending.say(b"x\r\n.") == ["250 2.0.0 kept: 17"]
+        assert sending.say(b"x\r\n.") == ["250 2.0.0 kept: report 17"]
         assert sending.reply().startswith("421 4.3.2")
         assert not running.ended.is_set()
         running.open_gate()
-        assert waiting.reply() == "250 2.0.0 kept: 17"
+        assert waiting.reply() == "250 2.0.0 kept: report 17"
         assert waiting.reply().startswith("421 4.3.2")
         assert running.ended.wait(PATIENCE_S)
     assert sorted(running.take.messages) == [b"slow\r\n", b"x\r\n"]
@@ -633,7 +636,7 @@ def test_a_client_that_fails_at_tls_leaves_its_place(start: Start, tmp_path: Pat
         while client.socket.recv(1000):  # says nothing: until the handshake's time is over
             pass
     with a_client(running) as client:
-        assert client.send(b"x") == "250 2.0.0 kept: 17"
+        assert client.send(b"x") == "250 2.0.0 kept: report 17"
 
 
 def test_stopping_does_not_wait_for_who_never_says_hello_to_tls(start: Start, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ queue_run_delay = 1h
 minimal_backoff_time = 1h
 maximal_backoff_time = 1h
 """
-# Debian's master.cf, less what the lab needs not: no chroots, SMTP on the lab's port.
+# Debian's master.cf, less what the lab needs not: no chroots but lmtp's, SMTP on the lab's port.
 POSTFIX_MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
@@ -131,7 +131,7 @@ showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
 local unix - n n - - local
-lmtp unix - - n - - lmtp
+lmtp unix - - y - - lmtp
 tlsmgr unix - - n 1000? 1 tlsmgr
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
@@ -167,7 +167,7 @@ def postfix(folder: Path, aliases: dict[str, str], settings: str = "") -> Iterat
     """
     etc, port = folder / "etc", free_port()
     for name in ("etc", "queue", "data"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     shutil.chown(folder / "data", "postfix")
     (etc / "main.cf").write_text(POSTFIX_MAIN.format(folder=folder) + settings)
     (etc / "master.cf").write_text(POSTFIX_MASTER.format(port=port))

@@ -26,6 +26,7 @@ from tlsrpt.intake.recipients import Recipients
 from tlsrpt.intake.room import Place
 from tlsrpt.intake.source import Desk
 from tlsrpt.intake.way import Taken, Way
+from tlsrpt.store.values import Result
 
 STOP_S = 5.0  # for messages on their way in to be kept, once we are told to stop
 LINGER_S = 5.0  # for a client to take our last words
@@ -424,14 +425,13 @@ def reply_to(taken: Taken) -> Reply:
     """What the client is told of a message. A TLS report is never refused for its form: that would bounce."""
     match taken.outcome:
         case "new":
-            ids = ", ".join(str(one.id) for one in taken.kept if one.result == "new")
-            return Reply(250, "2.0.0", f"kept: {ids}" if ids else "kept")
+            return Reply(250, "2.0.0", f"kept: report {_ids(taken, 'new')}")
         case "known":
             return Reply(250, "2.0.0", "known already")
         case "conflict":
             return Reply(250, "2.0.0", "kept, in conflict with another report of the same identity")
         case "quarantined":
-            return Reply(250, "2.0.0", f"quarantined: {taken.reason}")
+            return Reply(250, "2.0.0", f"quarantined as {_ids(taken, 'quarantined')}: {taken.reason}")
         case "other":
             return Reply(250, "2.0.0", f"not kept, no TLS report: {taken.reason}")
         case "too-large":
@@ -440,6 +440,11 @@ def reply_to(taken: Taken) -> Reply:
             return Reply(550, "5.7.1", taken.reason)
         case "unkept":
             return Reply(451, "4.3.0", taken.reason)
+
+
+def _ids(taken: Taken, result: Result) -> str:
+    """Under which numbers `tlsrpt show` and `tlsrpt quarantine show` have it."""
+    return ", ".join(str(one.id) for one in taken.kept if one.result == result)
 
 
 def _come_again(error: OverloadError) -> Reply:
