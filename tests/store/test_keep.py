@@ -23,7 +23,7 @@ from tlsrpt.store.reports import list_quarantine, list_reports, raw_of_quarantin
 from tlsrpt.store.rows import MOST_SESSIONS, prepare
 from tlsrpt.store.sqlite import Store, open_store
 from tlsrpt.store.sqlite_check import check
-from tlsrpt.store.sqlite_keep import MOST_SIGHTINGS
+from tlsrpt.store.sqlite_facts import MOST_SIGHTINGS
 from tlsrpt.store.values import Arrival, Fault, Kept
 
 TALLIES = ("tally", "failure_tally", "failure_kind", "domain")

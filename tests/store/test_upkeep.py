@@ -147,8 +147,8 @@ STEP = '''
 """A step that a test takes."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "9000"
+down_revision = "{head}"
 def upgrade() -> None:
     op.add_column("report", sa.Column("note", sa.Text))
     {more}
@@ -160,11 +160,11 @@ def next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As if this program were the next version: one more step, adding a column."""
     migrations = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, migrations, ignore=shutil.ignore_patterns("__pycache__"))
-    (migrations / "versions" / "v0002_note.py").write_text(STEP.format(more=""))
+    (migrations / "versions" / "v9000_note.py").write_text(STEP.format(more="", head=HEAD))
     monkeypatch.setattr("tlsrpt.store.sqlite_schema.MIGRATIONS", migrations)
     for module in ("sqlite", "sqlite_upkeep"):
-        monkeypatch.setattr(f"tlsrpt.store.{module}.HEAD", "0002")
-        monkeypatch.setattr(f"tlsrpt.store.{module}.REVISIONS", (*REVISIONS, "0002"))
+        monkeypatch.setattr(f"tlsrpt.store.{module}.HEAD", "9000")
+        monkeypatch.setattr(f"tlsrpt.store.{module}.REVISIONS", (*REVISIONS, "9000"))
     return migrations
 
 
@@ -175,14 +175,14 @@ def test_upgrade_makes_a_backup_and_then_the_step(filled: Store, next_schema: Pa
     with pytest.raises(StoreError, match="store upgrade"):
         open_store(str(path))
     done = upgrade_store(str(path))
-    assert (done.before, done.after) == ("0001", "0002")
+    assert (done.before, done.after) == (HEAD, "9000")
     with open_store(str(path)) as store:
         assert sessions(store) == before
         assert store.connection.execute("SELECT note FROM report").fetchone() == (None,)
         assert check(store).problems == ()
     assert done.backup is not None
     with sqlite3.connect(done.backup) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
         assert copy.execute("SELECT count(*) FROM report").fetchone() == (4,)
     copy.close()
     assert upgrade_store(str(path)).backup is None
@@ -192,11 +192,11 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(filled: Store, next_sc
     """One transaction for all steps."""
     path = filled.path
     filled.close()
-    (next_schema / "versions" / "v0002_note.py").write_text(STEP.format(more="raise RuntimeError('stop')"))
+    (next_schema / "versions" / "v9000_note.py").write_text(STEP.format(more="raise RuntimeError('stop')", head=HEAD))
     with pytest.raises(RuntimeError, match="stop"):
         upgrade_store(str(path))
     with sqlite3.connect(path) as db:
-        assert db.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert db.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
         assert "note" not in {row[1] for row in db.execute("PRAGMA table_info(report)")}
     db.close()
 

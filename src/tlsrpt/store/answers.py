@@ -12,9 +12,14 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.report import Report
-from tlsrpt.store.values import MailHeaders
+from tlsrpt.store.values import Dkim, MailHeaders
 
 By = Literal["domain", "day", "sender", "policy", "mx", "result"]
+Standing = Literal[
+    "counted",
+    "conflict",  # another report of its identity counts
+    "foreign",  # for domains that are not ours
+]
 QuarantineState = Literal["waiting", "released", "other", "pruned"]
 
 
@@ -95,7 +100,10 @@ class ReportLine(Struct, frozen=True, kw_only=True):
     successful: int  # plain sums, as sent
     failed: int
     findings: int
+    standing: Standing
     conflict_with: int | None
+    dkim: Dkim | None  # None: nobody looked
+    dkim_domain: str | None
 
 
 class ReportPage(Struct, frozen=True, kw_only=True):
@@ -123,8 +131,11 @@ class StoredReport(Struct, frozen=True, kw_only=True):
     extras: dict[str, object]
     where: str
     sender: str
-    counted: bool
+    standing: Standing
+    counted: bool  # the standing is `counted`
     conflict_with: int | None
+    dkim: Dkim | None  # None: nobody looked
+    dkim_domain: str | None
     conflicts: tuple[int, ...]  # the other reports of the same identity, not counted
     source: str
     form: str
@@ -134,6 +145,16 @@ class StoredReport(Struct, frozen=True, kw_only=True):
     size_bytes: int
     raw_kept: bool
     sightings: tuple[Sighting, ...]
+
+
+class ForeignDomain(Struct, frozen=True, kw_only=True):
+    """A domain that is not ours, and that reports came for all the same (A-14)."""
+
+    domain: str  # report domain; "" for reports that name none
+    reports: int
+    proven: int  # of these, signed by their submitter: made up by nobody else
+    first_received: datetime
+    last_received: datetime
 
 
 class QuarantineEntry(Struct, frozen=True, kw_only=True):
@@ -162,6 +183,8 @@ class StoreInfo(Struct, frozen=True, kw_only=True):
     packed_bytes: int  # as kept
     reports: int  # all kinds
     conflicts: int
+    foreign: int  # for domains that are not ours
+    proven: int  # signed by their submitter
     pruned: int
     quarantined: int  # waiting
     failure_rows: int

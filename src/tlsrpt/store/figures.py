@@ -29,26 +29,37 @@ if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]
 
 
-def summary(store: Store, *, domain: str | None, since: date, until: date, by: Sequence[By] = ()) -> Summary:
+def summary(
+    store: Store,
+    *,
+    domain: str | None,
+    since: date,
+    until: date,
+    by: Sequence[By] = (),
+    proven_only: bool = False,
+) -> Summary:
     """Sessions and failures of the UTC days from `since` to `until`, both included.
 
     Args:
         domain: matches the report domain or the policy domain (DESIGN promise 8); None for all.
         by: keys of the rows, in the order in which they are to be sorted.
+        proven_only: leave out what nobody has signed for: what anyone could have made up.
     """
     by = tuple(dict.fromkeys(by))
     values = range_of(domain, since, until)
     each = domain is None
     with store.reading() as db:
-        total = db.execute(sessions_in_all(), values).one()
-        kinds = db.execute(failed_by_type_and_host(each), values).all()
+        total = db.execute(sessions_in_all(proven_only), values).one()
+        kinds = db.execute(failed_by_type_and_host(each, proven_only), values).all()
         rows: list[SummaryRow] = []
         if _OF_FAILURE_ROWS & set(by):
-            rows += [_failure_row(by, row) for row in db.execute(failed_by_keys(by, each), values)]
-            rows += [_rest_row(by, row) for row in db.execute(not_itemised_by(by, each and "domain" in by), values)]
+            rows += [_failure_row(by, row) for row in db.execute(failed_by_keys(by, each, proven_only), values)]
+            rest = not_itemised_by(by, each and "domain" in by, proven_only)
+            rows += [_rest_row(by, row) for row in db.execute(rest, values)]
             rows.sort(key=lambda row: _sort_key(by, row))
         elif by:
-            rows += [_session_row(by, row) for row in db.execute(sessions_by(by, each and "domain" in by), values)]
+            query = sessions_by(by, each and "domain" in by, proven_only)
+            rows += [_session_row(by, row) for row in db.execute(query, values)]
     return Summary(
         totals=Totals(
             reports=total.reports or 0,
@@ -81,8 +92,8 @@ def range_of(domain: str | None, since: date, until: date) -> dict[str, Any]:
     return {"domain": name, "since": to_day(since), "until": to_day(until)}
 
 
-@lru_cache(maxsize=1)
-def sessions_in_all() -> Query:
+@lru_cache(maxsize=2)
+def sessions_in_all(proven_only: bool) -> Query:
     """One row: all sessions about one domain, or about all."""
     t = tally.c
     return select(
@@ -90,11 +101,11 @@ def sessions_in_all() -> Query:
         func.sum(t.reports).label("reports"),
         func.sum(t.not_itemised).label("not_itemised"),
         *_seen(tally),
-    ).where(*rows_of(tally))
+    ).where(*rows_of(tally, False, proven_only))
 
 
 @lru_cache(maxsize=_KINDS_IN_MEMORY)
-def sessions_by(by: tuple[By, ...], each: bool) -> Query:
+def sessions_by(by: tuple[By, ...], each: bool, proven_only: bool) -> Query:
     """Sessions for each combination of keys, in their order."""
     t = tally.c
     keys = _keys(by, tally, each)
@@ -102,32 +113,32 @@ def sessions_by(by: tuple[By, ...], each: bool) -> Query:
     reports = t.mentions if "policy" in by else t.reports
     return (
         select(*keys, *_session_sums(), func.sum(reports).label("reports"), *_seen(tally))
-        .where(*rows_of(tally, each))
+        .where(*rows_of(tally, each, proven_only))
         .group_by(*keys)
         .order_by(*keys)
     )
 
 
 @lru_cache(maxsize=_KINDS_IN_MEMORY)
-def not_itemised_by(by: tuple[By, ...], each: bool) -> Query:
+def not_itemised_by(by: tuple[By, ...], each: bool, proven_only: bool) -> Query:
     """Failed sessions that no failure row explains, for each combination of the keys that sessions have."""
     keys = _keys([key for key in by if key not in _OF_FAILURE_ROWS], tally, each)
     rest = func.sum(tally.c.not_itemised)
     return (
         select(*keys, rest.label("failed"), *_seen(tally))
-        .where(*rows_of(tally, each), tally.c.not_itemised > 0)
+        .where(*rows_of(tally, each, proven_only), tally.c.not_itemised > 0)
         .group_by(*keys)
         .having(rest > 0)  # without keys an aggregate gives a row even for nothing
     )
 
 
-@lru_cache(maxsize=2)
-def failed_by_type_and_host(each: bool) -> Query:
+@lru_cache(maxsize=4)
+def failed_by_type_and_host(each: bool, proven_only: bool) -> Query:
     """Failed sessions of failure rows by result type and MX host."""
     f, kind = failure_tally.c, failure_kind.c
     by_kind = (  # first by the number of the kind: fewer kinds than rows have to be looked up
         select(f.kind_id, func.sum(f.counted_failed).label("failed"), func.sum(f.sent_failed).label("as_sent"))
-        .where(*rows_of(failure_tally, each))
+        .where(*rows_of(failure_tally, each, proven_only))
         .group_by(f.kind_id)
         .subquery()
     )
@@ -140,7 +151,7 @@ def failed_by_type_and_host(each: bool) -> Query:
 
 
 @lru_cache(maxsize=_KINDS_IN_MEMORY)
-def failed_by_keys(by: tuple[By, ...], each: bool) -> Query:
+def failed_by_keys(by: tuple[By, ...], each: bool, proven_only: bool) -> Query:
     """Failed sessions of failure rows for each combination of keys."""
     f = failure_tally.c
     keys = _keys(by, failure_tally, each)
@@ -152,19 +163,21 @@ def failed_by_keys(by: tuple[By, ...], each: bool) -> Query:
             *_seen(failure_tally),
         )
         .join_from(failure_tally, failure_kind, failure_kind.c.id == f.kind_id)
-        .where(*rows_of(failure_tally, each))
+        .where(*rows_of(failure_tally, each, proven_only))
         .group_by(*keys)
     )
 
 
-def rows_of(table: Any, each: bool = False) -> list[ColumnElement[bool]]:
+def rows_of(table: Any, each: bool, proven_only: bool) -> list[ColumnElement[bool]]:
     """Which rows of a tally a question is about: those of one name, or of each report domain; see `range_of`."""
     t = table.c
-    days = t.day.between(bindparam("since"), bindparam("until"))
+    wanted = [t.day.between(bindparam("since"), bindparam("until"))]
+    if proven_only:
+        wanted.append(t.proven == 1)
     if not each:
-        return [t.domain == bindparam("domain"), days]
+        return [t.domain == bindparam("domain"), *wanted]
     # By a list of domains, not by a join: SQLite would rather scan the tally and look each row's domain up.
-    return [t.domain.in_(select(domain_table.c.report_domain)), days, t.report_domain == t.domain]
+    return [t.domain.in_(select(domain_table.c.report_domain)), *wanted, t.report_domain == t.domain]
 
 
 def name_in(table: Any, each: bool) -> ColumnElement[str]:

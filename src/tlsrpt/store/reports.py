@@ -7,17 +7,38 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    case,
+    distinct,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from tlsrpt.core.errors import StoreError
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.report import DateRange, FailureDetail, Policy, PolicyResult, Report, Summary
 from tlsrpt.store import schema
-from tlsrpt.store.answers import QuarantineEntry, QuarantineState, ReportLine, ReportPage, Sighting, StoredReport
+from tlsrpt.store.answers import (
+    ForeignDomain,
+    QuarantineEntry,
+    QuarantineState,
+    ReportLine,
+    ReportPage,
+    Sighting,
+    Standing,
+    StoredReport,
+)
 from tlsrpt.store.days import from_day, from_seconds, to_day
 from tlsrpt.store.rows import storable, unpack
 from tlsrpt.store.sqlite import Store
-from tlsrpt.store.values import MailHeaders
+from tlsrpt.store.values import PROVEN, Dkim, MailHeaders
 
 if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]
@@ -38,6 +59,9 @@ def list_reports(
     conflict: bool = False,
     findings: bool = False,
     text: str | None = None,
+    standing: Standing | None = None,
+    dkim: Dkim | None = None,
+    proven: bool | None = None,
     limit: int = 50,
     after: str | None = None,
 ) -> ReportPage:
@@ -48,6 +72,9 @@ def list_reports(
         since, until: UTC days of the window's start, both included.
         failed, conflict, findings: only those with failed sessions, that conflict with another, with findings.
         text: a part of the report-id, the organisation's name or the contact, whatever the case.
+        standing: only those that count, that another counts instead of, or that are for domains not ours.
+        dkim: only those with this verdict.
+        proven: only those that their submitter signed, or only those of which that is not known.
         after: `next` of the page before.
     Raises:
         StoreError: `after` is no such text, or `text` is too long to look for.
@@ -70,6 +97,12 @@ def list_reports(
         wanted.append(_report.findings > 0)
     if text:
         wanted.append(_contains(text))
+    if standing is not None:
+        wanted.append(_STANDINGS[standing])
+    if dkim is not None:
+        wanted.append(_report.dkim == dkim)
+    if proven is not None:
+        wanted.append(_report.dkim == PROVEN if proven else _report.dkim.is_distinct_from(PROVEN))
     if after is not None:
         last_day, last_id = _read_cursor(after)
         wanted += [day <= last_day, or_(day < last_day, number < last_id)]
@@ -124,8 +157,11 @@ def report_by_id(store: Store, id_: int) -> StoredReport:
         extras={} if row.extras is None else json.loads(row.extras),
         where=row.where_,
         sender=row.sender,
+        standing=_standing(row),
         counted=bool(row.counted),
         conflict_with=row.conflict_with,
+        dkim=row.dkim,
+        dkim_domain=row.dkim_domain,
         conflicts=tuple(conflicts),
         source=row.source,
         form=row.form,
@@ -193,6 +229,21 @@ def quarantine_by_id(store: Store, id_: int) -> QuarantineEntry:
     return _quarantine_entry(row)
 
 
+def foreign_domains(store: Store, *, limit: int = 100) -> list[ForeignDomain]:
+    """The domains that are not ours and that reports came for, those with the most first: candidates to be owned."""
+    with store.reading() as db:
+        return [
+            ForeignDomain(
+                domain=row.domain,
+                reports=row.reports,
+                proven=row.proven,
+                first_received=from_seconds(row.first_received),
+                last_received=from_seconds(row.last_received),
+            )
+            for row in db.execute(foreign_by_domain(limit))
+        ]
+
+
 def policies_of(id_: int) -> Query:
     """The policies of a report, in their order."""
     policy = schema.policy
@@ -224,7 +275,27 @@ def sightings_of(id_: int) -> Query:
 
 def conflicts_of(id_: int) -> Query:
     """The reports that conflict with a counted one."""
-    return select(_report.id).where(_report.counted == 0, _report.conflict_with == id_).order_by(_report.id)
+    return select(_report.id).where(_is_conflict(_report), _report.conflict_with == id_).order_by(_report.id)
+
+
+def foreign_by_domain(limit: int) -> Query:
+    """Foreign reports by report domain, those with the most first."""
+    name = func.coalesce(schema.policy.c.report_domain, "").label("domain")
+    number = func.count(distinct(_report.id)).label("reports")
+    return (
+        select(
+            name,
+            number,
+            func.count(distinct(case((_report.dkim == PROVEN, _report.id)))).label("proven"),
+            func.min(_report.received_at).label("first_received"),
+            func.max(_report.received_at).label("last_received"),
+        )
+        .select_from(schema.report.outerjoin(schema.policy, schema.policy.c.report_id == _report.id))
+        .where(_is_foreign(_report), _report.pruned == 0)
+        .group_by(name)
+        .order_by(number.desc(), name)
+        .limit(limit)
+    )
 
 
 def _report_and_document(id_: int) -> Query:
@@ -248,8 +319,26 @@ def _quarantine_entries() -> Query:
 
 def _is_in_conflict() -> ColumnElement[bool]:
     other = schema.report.alias("other").c  # both lists come from the one index that holds conflicts only
-    odd = other.counted == 0
+    odd = _is_conflict(other)
     return _report.id.in_(select(other.id).where(odd).union(select(other.conflict_with).where(odd)))
+
+
+def _is_conflict(report: Any) -> ColumnElement[bool]:
+    """In the words of the index: with a value for the 0 SQLite would not see that it is the same."""
+    return and_(report.counted == _ZERO, report.foreign_ == _ZERO)
+
+
+def _is_foreign(report: Any) -> ColumnElement[bool]:
+    foreign: ColumnElement[bool] = report.foreign_ == _ONE
+    return foreign
+
+
+_ZERO, _ONE = literal_column("0", Integer), literal_column("1", Integer)
+_STANDINGS: dict[Standing, ColumnElement[bool]] = {
+    "counted": _report.counted == 1,
+    "conflict": _is_conflict(_report),
+    "foreign": _is_foreign(_report),
+}
 
 
 def _contains(text: str) -> ColumnElement[bool]:
@@ -290,8 +379,17 @@ def _report_line(row: Any, domains: tuple[str, ...]) -> ReportLine:
         successful=row.successful,
         failed=row.failed,
         findings=row.findings,
+        standing=_standing(row),
         conflict_with=row.conflict_with,
+        dkim=row.dkim,
+        dkim_domain=row.dkim_domain,
     )
+
+
+def _standing(row: Any) -> Standing:
+    if row.foreign_:
+        return "foreign"
+    return "counted" if row.counted else "conflict"
 
 
 def _rebuild(row: Any, policies: Sequence[Any], failures: Sequence[Any]) -> Report:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.report import PolicyResult, Report
 from tlsrpt.store.counting import TEXT_LIMIT, Detail, Entry, Share, make_detail, policy_mode, share
-from tlsrpt.store.values import Arrival, Fault, IncomingReport, MailHeaders
+from tlsrpt.store.values import PROVEN, Arrival, Fault, IncomingReport, MailHeaders
 
 # The largest mailbox providers see some 10^9 sessions a day. Sums of 64 bits then hold nine million reports of a liar
 # who always claims the most: no report can make a query overflow (SQLite's sum() raises when it does).
@@ -47,13 +47,15 @@ class PreparedReport(Struct, frozen=True, kw_only=True, tag=True, array_like=Tru
     identity: bytes
     content: bytes
     report_id: str | None
-    report: Row  # schema.report from where_ to extras
+    report: Row  # schema.report from where_ to dkim_domain
     policies: tuple[Row, ...]  # schema.policy after report_id
     failures: tuple[Row, ...]  # schema.failure but for report_id
     findings: tuple[Row, ...]  # schema.finding after report_id
     filed: tuple[tuple[str, int], ...]
     domains: tuple[str, ...]
     share: Share
+    proven: bool  # signed by its submitter
+    foreign: bool  # for domains that are not ours
 
 
 class PreparedFault(Struct, frozen=True, kw_only=True, tag=True, array_like=True, gc=False):
@@ -237,6 +239,8 @@ def _prepare_report(incoming: IncomingReport, received_at: int) -> PreparedRepor
             report.failed,
             len(findings),
             json.dumps(extras, sort_keys=True) if extras else None,
+            incoming.dkim,
+            None if incoming.dkim_domain is None else storable(incoming.dkim_domain)[:TEXT_LIMIT],
         ),
         policies=tuple(policies),
         failures=tuple(failures),
@@ -244,6 +248,8 @@ def _prepare_report(incoming: IncomingReport, received_at: int) -> PreparedRepor
         filed=tuple((domain, day) for domain in filed),
         domains=tuple(domains),
         share=share(day, sender, entries),
+        proven=incoming.dkim == PROVEN,
+        foreign=incoming.foreign,
     )
 
 

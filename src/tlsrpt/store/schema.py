@@ -4,6 +4,7 @@
         └─────< quarantine                                            reports that could not be read
     filed, domain                                                      which reports, and which domains, there are
     tally, failure_kind ──< failure_tally                              sums, exact by construction (see counting.py)
+    place, source_state                                                what the service keeps for itself
 
 Days are whole UTC days since 1970-01-01 and times whole seconds since then, as integers: three bytes in a key where
 ISO text takes eleven, and every figure of a domain is one range of one index. `date(day * 86400, 'unixepoch')`
@@ -33,6 +34,11 @@ metadata = MetaData()
 # SQLite gives a table a hidden 64-bit key only where the column's type is INTEGER, hence Integer and not BigInteger.
 Id = Integer().with_variant(BigInteger(), "postgresql")
 
+# The few reports that stand apart have an index each. A question finds it where it has these very words in it.
+_IS_CONFLICT = text("counted = 0 AND foreign_ = 0")
+_IS_FOREIGN = text("foreign_ = 1")
+_IS_WAITING = text("state = 'waiting'")
+
 document = Table(  # what came in, whole: a mail or a request body
     "document",
     metadata,
@@ -60,8 +66,8 @@ report = Table(
     Column("where_", Text, nullable=False),  # the place in the document
     Column("identity", LargeBinary, nullable=False),  # which report it is (DESIGN promise 2)
     Column("content", LargeBinary, nullable=False),  # what it says
-    Column("counted", SmallInteger, nullable=False),  # 1; 0 for a conflict, which no tally holds
-    Column("conflict_with", Id, ForeignKey("report.id")),  # the counted report of the same identity
+    Column("counted", SmallInteger, nullable=False),  # 1; 0 for a conflict and for a foreign one: no tally has them
+    Column("conflict_with", Id, ForeignKey("report.id")),  # of a conflict: the counted report of the same identity
     Column("pruned", SmallInteger, nullable=False, server_default=text("0")),  # 1: only what recognises it is left
     Column("organization_name", Text),
     Column("contact_info", Text),
@@ -75,11 +81,14 @@ report = Table(
     Column("failed", BigInteger, nullable=False),
     Column("findings", Integer, nullable=False),  # how many
     Column("extras", Text),  # JSON object, JSON path -> value; NULL for none
-    Column("dkim", Text),  # the verdict, once DKIM is looked at
+    Column("dkim", Text),  # the verdict (values.Dkim); NULL: nobody looked
+    Column("dkim_domain", Text),  # d= of the signature that decided it
+    Column("foreign_", SmallInteger, nullable=False, server_default=text("0")),  # 1: for domains not ours
     UniqueConstraint("identity", "content", name="report_identity_content"),
     Index("report_document", "document_id"),
     Index("report_day", "day"),
-    Index("report_conflict", "conflict_with", sqlite_where=text("counted = 0"), postgresql_where=text("counted = 0")),
+    Index("report_conflict", "conflict_with", sqlite_where=_IS_CONFLICT, postgresql_where=_IS_CONFLICT),
+    Index("report_foreign", "id", sqlite_where=_IS_FOREIGN, postgresql_where=_IS_FOREIGN),
 )
 
 policy = Table(  # one entry of `policies`
@@ -159,6 +168,7 @@ quarantine = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("state", Text, nullable=False),  # waiting, released (read since), other (no TLS report after all), pruned
     UniqueConstraint("document_id", "where_", name="quarantine_place"),
+    Index("quarantine_waiting", "document_id", sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING),
 )
 
 filed = Table(  # every report under every domain that finds it: its report domains and its policy domains
@@ -186,6 +196,7 @@ tally = Table(  # sessions; see counting.py for the figures and for what `domain
     Column("sender", Text, nullable=False),
     Column("policy_type", Text, nullable=False),  # '' where the sender named none
     Column("report_domain", Text, nullable=False),
+    Column("proven", SmallInteger, nullable=False),  # 1: of the reports that their submitter signed, 0: of the others
     Column("reports", BigInteger, nullable=False),
     Column("mentions", BigInteger, nullable=False),
     Column("sent_successful", BigInteger, nullable=False),
@@ -193,7 +204,7 @@ tally = Table(  # sessions; see counting.py for the figures and for what `domain
     Column("counted_total", BigInteger, nullable=False),
     Column("counted_failed", BigInteger, nullable=False),
     Column("not_itemised", BigInteger, nullable=False),
-    PrimaryKeyConstraint("domain", "day", "sender", "policy_type", "report_domain"),
+    PrimaryKeyConstraint("domain", "day", "sender", "policy_type", "report_domain", "proven"),
     sqlite_with_rowid=False,
 )
 
@@ -218,10 +229,11 @@ failure_tally = Table(  # failed sessions as the failure rows have them
     Column("sender", Text, nullable=False),
     Column("kind_id", Id, ForeignKey("failure_kind.id"), nullable=False),
     Column("report_domain", Text, nullable=False),
+    Column("proven", SmallInteger, nullable=False),  # as in tally
     Column("reports", BigInteger, nullable=False),
     Column("sent_failed", BigInteger, nullable=False),
     Column("counted_failed", BigInteger, nullable=False),
-    PrimaryKeyConstraint("domain", "day", "sender", "kind_id", "report_domain"),
+    PrimaryKeyConstraint("domain", "day", "sender", "kind_id", "report_domain", "proven"),
     sqlite_with_rowid=False,
 )
 
@@ -230,5 +242,33 @@ pruning = Table(  # up to where facts were removed: `check` leaves those days al
     metadata,
     Column("what", Text, primary_key=True),  # facts, raw
     Column("before", BigInteger, nullable=False),  # facts: a day; raw: a time
+    sqlite_with_rowid=False,
+)
+
+place = Table(  # where a source goes on after a restart; what key and value say is the source's business
+    "place",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+source_state = Table(  # how each source of the service does, as it last said (values.SourceState)
+    "source_state",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("trouble", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("last_success", BigInteger),
+    Column("waiting", BigInteger),
+    Column("outcomes", Text, nullable=False),  # JSON object, outcome -> documents
+    Column("turned_away", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger),
     sqlite_with_rowid=False,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tlsrpt.core.errors import StoreBusyError, StoreError
+from tlsrpt.store import sqlite_service, sqlite_standing
 from tlsrpt.store.rows import Prepared
 from tlsrpt.store.sqlite_keep import keep_batch, release_entry
-from tlsrpt.store.values import Kept, Released
+from tlsrpt.store.values import Kept, Released, SourceState
 from tlsrpt.store.version import APPLICATION_ID, HEAD, REVISIONS
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _HEADER = b"SQLite format 3\0"
 _MOST_KINDS = 20_000
+_ADOPTED_AT_ONCE = 200  # reports in one transaction: nobody who writes waits long
 _AGAIN = "try again; if it stays so, see what holds the file"
 _BUSY = {sqlite3.SQLITE_BUSY: "locked by another process", sqlite3.SQLITE_LOCKED: "locked"}
 _FULL = {
@@ -80,9 +82,108 @@ class Store:
         """
         with self.writing() as db:
             kept, kinds = keep_batch(db, batch, self._kinds)
+        self._remember(kinds)
+        return kept
+
+    def keep_each(self, batch: Sequence[Prepared]) -> list[list[Kept] | StoreError]:
+        """Keep a batch of documents in one transaction, but for those that by themselves can't be kept.
+
+        For a batch of documents that have nothing to do with each other: one that is poison (a value that the engine
+        refuses, a defect of ours) must not keep the others out, now or at the next attempt.
+
+        Returns:
+            For each document what became of its reports and faults, or why it was not kept. The others are on the disk.
+        Raises:
+            StoreBusyError: locked for too long, or no space; nothing was kept, try again.
+            StoreError: the store may not be written.
+        """
+        try:
+            return list(self.keep(batch))
+        except Exception as error:
+            if not _lies_in_a_document(error):
+                raise
+        kept: list[list[Kept] | StoreError] = []
+        kinds: set[int] = set()
+        with self.writing() as db:
+            for prepared in batch:
+                db.execute("SAVEPOINT document")
+                try:
+                    (one,), new_kinds = keep_batch(db, [prepared], self._kinds)
+                except Exception as error:
+                    if not _lies_in_a_document(error):
+                        raise
+                    db.execute("ROLLBACK TO document")
+                    what = f"this document can't be kept: {error}"
+                    kept.append(StoreError(what, where=str(self.path), fix="please report it as a defect of tlsrpt"))
+                else:
+                    kept.append(one)
+                    kinds |= new_kinds
+                db.execute("RELEASE document")
+        self._remember(kinds)
+        return kept
+
+    def _remember(self, kinds: set[int]) -> None:
         if len(self._kinds) < _MOST_KINDS:
             self._kinds |= kinds
-        return kept
+
+    def adopt(self, is_ours: Callable[[str], bool]) -> int:
+        """Count the foreign reports (A-14) whose domains are ours by now; for when the owned domains have changed.
+
+        A report is ours where any of its report domains or policy domains is. What is ours once stays so.
+
+        Args:
+            is_ours: asked with domains as the store has them: lower-case A-labels where they are domain names.
+        Returns:
+            How many reports are foreign no longer.
+        Raises:
+            StoreBusyError, StoreError: what was adopted by then is; the rest waits for the next time.
+        """
+        adopted, last = 0, 0
+        while True:
+            with self.snapshot() as db:
+                ours, following = sqlite_standing.foreign_after(db, last, _ADOPTED_AT_ONCE, is_ours)
+            if ours:
+                with self.writing() as db:
+                    adopted += sum(sqlite_standing.adopt(db, report_id) for report_id in ours)
+            if following is None:
+                return adopted
+            last = following
+
+    def place(self, key: str) -> str | None:
+        """What was last kept under a key by `keep_place`: where a source goes on. None for nothing."""
+        with translated(self.path):
+            return sqlite_service.place(self._db, key)
+
+    def keep_place(self, key: str, value: str) -> None:
+        """Keep where a source goes on after a restart; returns once it is on the disk.
+
+        Raises: StoreError, as `keep`.
+        """
+        with self.writing() as db:
+            sqlite_service.keep_place(db, key, value)
+
+    def keep_source_states(self, states: Sequence[SourceState], *, configured: Collection[str] = ()) -> None:
+        """Write down how the service's sources do, one row each; rows of sources that are gone are removed.
+
+        Args:
+            configured: names of sources that another process may run: their rows stay, too.
+        Raises: StoreError, as `keep`.
+        """
+        with self.writing() as db:
+            sqlite_service.keep_source_states(db, states, configured)
+
+    def source_states(self) -> list[SourceState]:
+        """How the service's sources did when it last wrote it down, by name; the service may have ended since."""
+        with translated(self.path):
+            return sqlite_service.source_states(self._db)
+
+    def quarantine_size(self) -> tuple[int, int]:
+        """How many entries wait in quarantine, and the size of their documents in bytes, as received.
+
+        Reads an index of what waits, and each such document's row: some 10 ms for 10,000.
+        """
+        with translated(self.path):
+            return sqlite_service.quarantine_size(self._db)
 
     def release(self, quarantine_id: int, prepared: Prepared) -> Released:
         """Keep what the reader makes today of a quarantined document, and mark its entries, in one transaction.
@@ -270,7 +371,7 @@ def translated(path: Path) -> Generator[None]:
 
 
 def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = _code(error)
     if code in _BUSY:
         return StoreBusyError(_BUSY[code], where=str(path), fix=_AGAIN)
     if code in _FULL:
@@ -279,6 +380,23 @@ def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
         what, fix = _WRONG[code]
         return StoreError(what, where=str(path), fix=fix)
     return StoreError(f"unexpected: {error}", where=str(path), fix="see `tlsrpt store check`")
+
+
+def _lies_in_a_document(error: Exception) -> bool:
+    """Whether the store itself is well, and the next document may be kept."""
+    if isinstance(error, MemoryError):
+        return False
+    if isinstance(error, StoreError):
+        cause = error.__cause__
+        return isinstance(cause, sqlite3.Error) and _code(cause) not in _BUSY | _FULL | _WRONG
+    if isinstance(error, sqlite3.Error):
+        return _code(error) not in _BUSY | _FULL | _WRONG
+    return True
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
 
 
 @contextmanager

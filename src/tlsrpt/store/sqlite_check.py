@@ -1,4 +1,4 @@
-"""Is a store whole? The file itself, what refers to what, and both tallies counted again from the facts."""
+"""Is a store whole? The file itself, what refers to what, which reports count, and both tallies counted again."""
 
 from __future__ import annotations
 
@@ -6,43 +6,41 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
-
-import msgspec
 
 from tlsrpt.store.answers import Checked
-from tlsrpt.store.counting import TEXT_LIMIT, Detail, Entry, make_detail, policy_mode, share
+from tlsrpt.store.counting import Entry, share
 from tlsrpt.store.rows import unpack
 from tlsrpt.store.sqlite import Store
-from tlsrpt.store.sqlite_keep import ADD_FAILURE_TALLY, ADD_TALLY
+from tlsrpt.store.sqlite_facts import StoredEntry, entries_between
+from tlsrpt.store.sqlite_tallies import ADD_FAILURE_TALLY, ADD_TALLY, tally_rows
 
 MOST_PROBLEMS = 50
 _AT_ONCE = 500  # reports
 
 _REPORTS = (
-    "SELECT id, counted, sender, day, successful, failed, findings FROM report"
+    "SELECT id, counted, sender, day, successful, failed, dkim IS 'pass' FROM report"
     " WHERE id > ? AND pruned = 0 AND day >= ? ORDER BY id LIMIT ?"
 )
-_POLICIES = (
-    "SELECT report_id, n, policy_type, policy_domain, report_domain, policy_string, successful, failed,"
-    " failure_details FROM policy WHERE report_id BETWEEN ? AND ? ORDER BY report_id, n"
-)
-_FAILURES = (
-    "SELECT failure.report_id, failure.n, failure.result_type, failure.receiving_mx_hostname, failure.receiving_ip,"
-    " failure.failure_reason_code, failure.failed_session_count"
-    " FROM (SELECT DISTINCT report_id, report_domain FROM policy WHERE report_id BETWEEN ? AND ?) AS place"
-    " JOIN report ON report.id = place.report_id"
-    " JOIN failure ON failure.report_domain = place.report_domain AND failure.day = report.day"
-    " AND failure.report_id = report.id ORDER BY failure.report_id, failure.n, failure.m"
-)
+_STANDINGS = {  # of the reports of one identity one counts, where any is ours; the others name it
+    "SELECT id FROM report WHERE counted = 1 AND (foreign_ = 1 OR conflict_with IS NOT NULL)"
+    " OR foreign_ = 1 AND conflict_with IS NOT NULL": "counted, foreign and in conflict do not go together",
+    "SELECT one.id FROM report AS one LEFT JOIN report AS other ON other.id = one.conflict_with"
+    " WHERE one.counted = 0 AND one.foreign_ = 0"
+    " AND (other.id IS NULL OR other.counted = 0 OR other.identity <> one.identity)": (
+        "not counted, and no report of its identity that counts instead is named"
+    ),
+    "SELECT max(id) FROM report WHERE counted = 1 GROUP BY identity HAVING count(*) > 1": (
+        "counted beside another of its identity"
+    ),
+}
 _TALLIES = {
     "tally": (
-        "domain, day, sender, policy_type, report_domain",
+        "domain, day, sender, policy_type, report_domain, proven",
         "reports, mentions, sent_successful, sent_failed, counted_total, counted_failed, not_itemised",
         ADD_TALLY,
     ),
     "failure_tally": (
-        "domain, day, sender, kind_id, report_domain",
+        "domain, day, sender, kind_id, report_domain, proven",
         "reports, sent_failed, counted_failed",
         ADD_FAILURE_TALLY,
     ),
@@ -79,6 +77,9 @@ def check(store: Store, *, raw: bool = False) -> Checked:
             return Checked(reports=0, problems=problems.told())  # nothing that is read from it can be trusted
         for table, rowid, parent, _ in db.execute("PRAGMA foreign_key_check"):
             problems.say(f"{table}, row {rowid}: what it belongs to in {parent} is missing")
+        for query, problem in _STANDINGS.items():
+            for (id_,) in db.execute(query):
+                problems.say(f"report {id_}: {problem}")
         row = db.execute("SELECT before FROM pruning WHERE what = 'facts'").fetchone()
         reports = _count_again(db, row[0] if row else 0, problems)
         if raw:
@@ -103,13 +104,13 @@ def _count_again(db: sqlite3.Connection, since: int, problems: _Problems) -> int
         db.execute(f"CREATE TEMP TABLE {table}_again ({key}, {figures}, PRIMARY KEY ({key})) WITHOUT ROWID")
     try:
         reports = 0
-        for counted, day, sender, entries in _facts(db, since, problems):
+        for counted, day, sender, proven, entries in _facts(db, since, problems):
             if counted:
                 reports += 1
                 part = share(day, sender, entries)
                 for table, rows in (("tally", part.tally), ("failure_tally", part.failures)):
                     add = _TALLIES[table][2].format(table=f"temp.{table}_again")
-                    db.executemany(add, [(*row_key, *row_figures) for row_key, row_figures in rows])
+                    db.executemany(add, tally_rows(rows, proven))
         for table, (key, figures, _) in _TALLIES.items():
             for row in _differences(db, table, key, figures, since):
                 problems.say(row)
@@ -119,45 +120,25 @@ def _count_again(db: sqlite3.Connection, since: int, problems: _Problems) -> int
     return reports
 
 
-def _facts(db: sqlite3.Connection, since: int, problems: _Problems) -> Iterator[tuple[int, int, str, list[Entry]]]:
+def _facts(db: sqlite3.Connection, since: int, problems: _Problems) -> Iterator[tuple[int, int, str, int, list[Entry]]]:
     """Every report's facts, a few hundred reports at a time."""
     last = 0
     while rows := db.execute(_REPORTS, (last, since, _AT_ONCE)).fetchall():
         first, last = rows[0][0], rows[-1][0]
-        details: dict[tuple[int, int], list[Detail]] = {}
-        for report_id, n, *values in db.execute(_FAILURES, (first, last)):
-            details.setdefault((report_id, n), []).append(make_detail(*values))
-        policies: dict[int, list[Any]] = {}
-        for policy in db.execute(_POLICIES, (first, last)):
-            policies.setdefault(policy[0], []).append(policy)
-        for id_, counted, sender, day, successful, failed, _ in rows:
-            entries = [_entry(policy, details.get((id_, policy[1]), [])) for policy in policies.get(id_, [])]
-            _check_sums(id_, (successful, failed), policies.get(id_, []), entries, problems)
-            yield counted, day, sender, entries
+        stored = entries_between(db, first, last)
+        for id_, counted, sender, day, successful, failed, proven in rows:
+            entries = stored.get(id_, [])
+            _check_sums(id_, (successful, failed), entries, problems)
+            yield counted, day, sender, proven, [one.entry for one in entries]
 
 
-def _entry(policy: Any, details: list[Detail]) -> Entry:
-    _, _, policy_type, policy_domain, report_domain, policy_string, successful, failed, _ = policy
-    return Entry(
-        (policy_type or "")[:TEXT_LIMIT],
-        policy_domain[:TEXT_LIMIT],
-        report_domain,
-        policy_mode(None if policy_string is None else msgspec.json.decode(policy_string)),
-        successful,
-        failed,
-        details,
-    )
-
-
-def _check_sums(
-    id_: int, sums: tuple[int, int], policies: list[Any], entries: list[Entry], problems: _Problems
-) -> None:
-    found = sum(entry.successful for entry in entries), sum(entry.failed for entry in entries)
+def _check_sums(id_: int, sums: tuple[int, int], stored: list[StoredEntry], problems: _Problems) -> None:
+    found = sum(one.entry.successful for one in stored), sum(one.entry.failed for one in stored)
     if found != sums:
         problems.say(f"report {id_}: its policies give {found} sessions, the report says {sums}")
-    for policy, entry in zip(policies, entries, strict=True):
-        if (policy[8] or 0) != len(entry.details):
-            problems.say(f"report {id_}, policy {policy[1]}: {len(entry.details)} failure rows instead of {policy[8]}")
+    for n, declared, entry in stored:
+        if declared != len(entry.details):
+            problems.say(f"report {id_}, policy {n}: {len(entry.details)} failure rows instead of {declared}")
 
 
 def _differences(db: sqlite3.Connection, table: str, key: str, figures: str, since: int) -> Iterator[str]:

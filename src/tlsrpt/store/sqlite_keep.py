@@ -11,12 +11,29 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from tlsrpt.core.errors import StoreError
-from tlsrpt.store.counting import FailureFigures, FailureKey, Kind, TallyFigures, TallyKey
 from tlsrpt.store.rows import Prepared, PreparedFault, PreparedReport, Row
+from tlsrpt.store.sqlite_facts import (
+    ADD_FAILURE,
+    ADD_FILED,
+    ADD_FINDING,
+    ADD_POLICY,
+    ADD_SIGHTING,
+    MOST_SIGHTINGS,
+)
 from tlsrpt.store.sqlite_rows import insert
+from tlsrpt.store.sqlite_standing import (
+    VERSIONS,
+    Version,
+    brings_document,
+    counted_of,
+    gains,
+    improve,
+    outranks,
+    settle,
+    version_of,
+)
+from tlsrpt.store.sqlite_tallies import Sums
 from tlsrpt.store.values import Kept, Released
-
-MOST_SIGHTINGS = 20  # other documents remembered for one report; a flood of copies leaves no more rows than that
 
 _ADD_DOCUMENT = (
     "INSERT INTO document (id, sha256, source, form, file_name, received_at, header_from, header_report_domain,"
@@ -24,56 +41,20 @@ _ADD_DOCUMENT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ADD_REPORT = (
-    "INSERT INTO report (id, document_id, counted, conflict_with, where_, identity, content, organization_name,"
-    " contact_info, sender, report_id, start_datetime, end_datetime, day, received_at, successful, failed, findings,"
-    " extras) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_ADD_POLICY = (
-    "INSERT INTO policy (report_id, n, policy_type, policy_domain, report_domain, policy_string, mx_host, successful,"
-    " failed, failure_details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_ADD_FAILURE = (
-    "INSERT INTO failure (report_id, report_domain, day, n, m, policy_type, policy_domain, result_type,"
-    " failed_session_count, sending_mta_ip, receiving_mx_hostname, receiving_mx_helo, receiving_ip,"
-    " additional_information, failure_reason_code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_ADD_FINDING = (
-    "INSERT INTO finding (report_id, n, code, severity, where_, message, consequence, fix)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO report (id, document_id, counted, conflict_with, foreign_, where_, identity, content,"
+    " organization_name, contact_info, sender, report_id, start_datetime, end_datetime, day, received_at, successful,"
+    " failed, findings, extras, dkim, dkim_domain)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ADD_QUARANTINE = (
     "INSERT INTO quarantine (id, document_id, where_, reason, source, received_at, state)"
     " VALUES (?, ?, ?, ?, ?, ?, 'waiting')"
 )
-_ADD_FILED = "INSERT INTO filed (report_id, domain, day) VALUES (?, ?, ?)"
-_ADD_DOMAIN = "INSERT INTO domain (report_domain) VALUES (?) ON CONFLICT DO NOTHING"
-_ADD_KIND = (
-    "INSERT INTO failure_kind (id, policy_type, policy_mode, policy_domain, result_type, receiving_mx_hostname,"
-    " receiving_ip, failure_reason_code) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-_ADD_SIGHTING = (  # unless it is the very document that the report was kept from
-    "INSERT INTO sighting (report_id, sha256, source, file_name, received_at)"
-    " SELECT ?1, ?2, ?3, ?4, ?5 FROM report JOIN document ON document.id = report.document_id"
-    " WHERE report.id = ?1 AND report.pruned = 0 AND document.sha256 <> ?2"
-    " AND (SELECT count(*) FROM sighting WHERE report_id = ?1) < ?6"
-    " ON CONFLICT DO NOTHING"
-)
-ADD_TALLY = (
-    "INSERT INTO {table} (domain, day, sender, policy_type, report_domain, reports, mentions, sent_successful,"
-    " sent_failed, counted_total, counted_failed, not_itemised) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (domain, day, sender, policy_type, report_domain) DO UPDATE SET reports = reports + excluded.reports,"
-    " mentions = mentions + excluded.mentions, sent_successful = sent_successful + excluded.sent_successful,"
-    " sent_failed = sent_failed + excluded.sent_failed, counted_total = counted_total + excluded.counted_total,"
-    " counted_failed = counted_failed + excluded.counted_failed, not_itemised = not_itemised + excluded.not_itemised"
-)
-ADD_FAILURE_TALLY = (
-    "INSERT INTO {table} (domain, day, sender, kind_id, report_domain, reports, sent_failed, counted_failed)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (domain, day, sender, kind_id, report_domain) DO UPDATE SET reports = reports + excluded.reports,"
-    " sent_failed = sent_failed + excluded.sent_failed, counted_failed = counted_failed + excluded.counted_failed"
-)
-_VERSIONS = "SELECT identity, id, content, counted FROM report WHERE identity IN ({marks}) ORDER BY id"
 _DOCUMENTS = "SELECT sha256, id FROM document WHERE sha256 IN ({marks})"
+CONFLICT = "same sender, report-id, window and domains as report {}, other content: kept, not counted"
+REPLACES = "counts from now on, and report {} of the same identity no more: this one is signed by its submitter"
+COUNTS = "counts from now on"
+FOREIGN = "for domains that are not ours: kept, not counted"
 _AT_ONCE = 500  # values in one question; SQLite before 3.32 takes 999
 
 
@@ -121,31 +102,32 @@ class _Keeping:
 
     def __init__(self, db: sqlite3.Connection, batch: Sequence[Prepared], known: Set[int]) -> None:
         self._db = db
-        self._known_kinds = known
         self._next_document = self._next("document")
         self._next_report = self._next("report")
         self._next_quarantine = self._next("quarantine")
-        self._versions: dict[bytes, dict[bytes, tuple[int, int]]] = {}  # identity -> content -> id, counted
+        self._versions: dict[bytes, dict[bytes, Version]] = {}  # identity -> content -> report
         self._documents: dict[bytes, int] = {}  # sha256 -> id
         self._look_up(batch)
         self._places: dict[tuple[int, str], int] = {}  # document, where -> quarantine entry
+        self._known_kinds = known
+        self._new_kinds: set[int] = set()
+        self._begin()
+
+    def _begin(self) -> None:
         self._rows: dict[str, list[Row]] = {
             statement: []
             for statement in (
                 _ADD_DOCUMENT,
                 _ADD_REPORT,
-                _ADD_POLICY,
-                _ADD_FAILURE,
-                _ADD_FINDING,
-                _ADD_FILED,
+                ADD_POLICY,
+                ADD_FAILURE,
+                ADD_FINDING,
+                ADD_FILED,
                 _ADD_QUARANTINE,
-                _ADD_SIGHTING,
+                ADD_SIGHTING,
             )
         }
-        self._domains: set[str] = set()
-        self._kinds: dict[int, Kind] = {}
-        self._tally: dict[TallyKey, TallyFigures] = {}
-        self._failures: dict[FailureKey, FailureFigures] = {}
+        self._sums = Sums(self._known_kinds)
 
     def _next(self, table: str) -> int:
         (highest,) = self._db.execute(f"SELECT max(id) FROM {table}").fetchone()  # noqa: S608 (our own names)
@@ -155,8 +137,8 @@ class _Keeping:
         """What the store knows of the batch, in a few questions instead of two for each document."""
         for item in (item for prepared in batch for item in prepared.items if isinstance(item, PreparedReport)):
             self._versions[item.identity] = {}
-        for identity, id_, content, counted in self._ask(_VERSIONS, list(self._versions)):
-            self._versions[identity][content] = id_, counted
+        for identity, content, *rest in self._ask(VERSIONS, list(self._versions)):
+            self._versions[identity][content] = version_of(*rest)
         self._documents.update(self._ask(_DOCUMENTS, [prepared.sha256 for prepared in batch if prepared.items]))
 
     def _ask(self, query: str, values: Sequence[bytes]) -> Iterator[Any]:
@@ -173,38 +155,57 @@ class _Keeping:
     def _keep_report(self, prepared: Prepared, item: PreparedReport) -> Kept:
         versions = self._versions[item.identity]
         known = versions.get(item.content)
-        if known is not None:
-            self._rows[_ADD_SIGHTING].append(
-                (known[0], prepared.sha256, prepared.source, prepared.file_name, prepared.received_at, MOST_SIGHTINGS)
-            )
-            return Kept(result="known", id=known[0], report_id=item.report_id)
-        first = next((id_ for id_, counted in versions.values() if counted), None)
-        report_id = self._next_report
+        if known is None:
+            return self._keep_new(prepared, item, versions)
+        if gains(known, item):
+            return self._keep_better(prepared, item, known, versions)
+        self._rows[ADD_SIGHTING].append(
+            (known.id, prepared.sha256, prepared.source, prepared.file_name, prepared.received_at, MOST_SIGHTINGS)
+        )
+        return Kept(result="known", id=known.id, report_id=item.report_id)
+
+    def _keep_new(self, prepared: Prepared, item: PreparedReport, versions: dict[bytes, Version]) -> Kept:
+        foreign = item.foreign
+        first = None if foreign else counted_of(versions.values())
+        counted = first is None and not foreign
+        version = versions[item.content] = Version(self._next_report, counted, foreign, False, item.proven)
         self._next_report += 1
-        versions[item.content] = (report_id, first is None)
-        self._add_rows(report_id, self._document(prepared), first, item)
-        if first is not None:
-            reason = f"same sender, report-id, window and domains as report {first}, other content: kept, not counted"
-            return Kept(result="conflict", id=report_id, report_id=item.report_id, reason=reason)
-        self._count(item)
-        return Kept(result="new", id=report_id, report_id=item.report_id)
+        self._add_rows(version, self._document(prepared), first, item)
+        if counted:
+            self._sums.add(item.share, item.domains, proven=item.proven)
+            return Kept(result="new", id=version.id, report_id=item.report_id)
+        if first is None:
+            return Kept(result="new", id=version.id, report_id=item.report_id, reason=FOREIGN)
+        reason = CONFLICT.format(first.id)
+        if outranks(version, first):
+            self.send()
+            settle(self._db, version, versions.values(), item.share)
+            reason = REPLACES.format(first.id)
+        return Kept(result="conflict", id=version.id, report_id=item.report_id, reason=reason)
 
-    def _add_rows(self, id_: int, document_id: int, conflict_with: int | None, item: PreparedReport) -> None:
-        rows = self._rows
-        rows[_ADD_REPORT].append((id_, document_id, int(conflict_with is None), conflict_with, *item.report))
-        rows[_ADD_POLICY].extend([(id_, *row) for row in item.policies])
-        rows[_ADD_FAILURE].extend([(id_, *row) for row in item.failures])
-        rows[_ADD_FINDING].extend([(id_, *row) for row in item.findings])
-        rows[_ADD_FILED].extend([(id_, *row) for row in item.filed])
+    def _keep_better(
+        self, prepared: Prepared, item: PreparedReport, known: Version, versions: dict[bytes, Version]
+    ) -> Kept:
+        """A report that was here already and says more by coming again."""
+        document_id = self._document(prepared) if brings_document(known, item) else None
+        self.send()
+        counted = known.counted
+        replaced, removed = improve(self._db, known, versions.values(), prepared, item, document_id)
+        if removed is not None:
+            del self._documents[removed]
+        reason = REPLACES.format(replaced.id) if replaced is not None else "" if known.counted == counted else COUNTS
+        return Kept(result="known", id=known.id, report_id=item.report_id, reason=reason)
 
-    def _count(self, item: PreparedReport) -> None:
-        self._domains.update(item.domains)
-        share = item.share
-        for kind in share.kinds:
-            if kind[0] not in self._known_kinds:
-                self._kinds[kind[0]] = kind
-        _add_up(self._tally, share.tally)
-        _add_up(self._failures, share.failures)
+    def _add_rows(self, version: Version, document_id: int, first: Version | None, item: PreparedReport) -> None:
+        rows, id_ = self._rows, version.id
+        conflict_with = None if first is None else first.id
+        rows[_ADD_REPORT].append(
+            (id_, document_id, int(version.counted), conflict_with, int(version.foreign), *item.report)
+        )
+        rows[ADD_POLICY].extend([(id_, *row) for row in item.policies])
+        rows[ADD_FAILURE].extend([(id_, *row) for row in item.failures])
+        rows[ADD_FINDING].extend([(id_, *row) for row in item.findings])
+        rows[ADD_FILED].extend([(id_, *row) for row in item.filed])
 
     def _document(self, prepared: Prepared) -> int:
         """The document's id; it is kept once, with the first of its reports that is new."""
@@ -231,25 +232,12 @@ class _Keeping:
 
     def send(self) -> set[int]:
         """Write all that was collected, parents before children; returns the kinds that were not known before."""
-        db = self._db
         for statement, rows in self._rows.items():
-            if statement is _ADD_SIGHTING:
-                db.executemany(statement, rows)
+            if statement is ADD_SIGHTING:
+                self._db.executemany(statement, rows)
             else:
-                insert(db, statement, rows)
-        insert(db, _ADD_DOMAIN, [(domain,) for domain in sorted(self._domains)])
-        insert(db, _ADD_KIND, list(self._kinds.values()))
-        insert(db, ADD_TALLY.format(table="tally"), [(*key, *figures) for key, figures in self._tally.items()])
-        insert(
-            db,
-            ADD_FAILURE_TALLY.format(table="failure_tally"),
-            [(*key, *figures) for key, figures in self._failures.items()],
-        )
-        return set(self._kinds)
-
-
-def _add_up(sums: dict[Any, Any], parts: Sequence[tuple[Any, Any]]) -> None:
-    """Add one report's share to the batch's: a row that many reports of a batch meet is then written once."""
-    for key, figures in parts:
-        before = sums.get(key)
-        sums[key] = figures if before is None else tuple(map(int.__add__, before, figures))
+                insert(self._db, statement, rows)
+        self._sums.write(self._db)
+        self._new_kinds.update(self._sums.kinds)
+        self._begin()
+        return self._new_kinds

@@ -14,6 +14,7 @@ from tlsrpt.store.answers import Pruned
 from tlsrpt.store.days import to_day
 from tlsrpt.store.rows import seconds
 from tlsrpt.store.sqlite import Store, translated
+from tlsrpt.store.sqlite_facts import REMOVE_FACTS
 from tlsrpt.store.sqlite_upkeep import size_of
 
 _AT_ONCE = 500
@@ -23,16 +24,10 @@ _FORGET_BYTES = (
     "UPDATE quarantine SET state = 'pruned' WHERE document_id = ? AND state = 'waiting'",
 )
 _FORGET_FACTS = (
-    "DELETE FROM failure WHERE report_domain IN (SELECT report_domain FROM policy WHERE report_id = :report)"
-    " AND day = :day AND report_id = :report",
-    "DELETE FROM filed WHERE domain IN (SELECT report_domain FROM policy WHERE report_id = :report"
-    " UNION SELECT policy_domain FROM policy WHERE report_id = :report UNION SELECT '')"
-    " AND day = :day AND report_id = :report",
-    "DELETE FROM policy WHERE report_id = :report",
-    "DELETE FROM finding WHERE report_id = :report",
+    *REMOVE_FACTS,
     "DELETE FROM sighting WHERE report_id = :report",
     "UPDATE report SET pruned = 1, where_ = '', organization_name = NULL, contact_info = NULL, report_id = NULL,"
-    " extras = NULL, findings = 0 WHERE id = :report",
+    " extras = NULL, dkim_domain = NULL, findings = 0 WHERE id = :report",
     "UPDATE document SET file_name = NULL, header_from = NULL, header_report_domain = NULL, header_submitter = NULL,"
     " header_message_id = NULL, header_date = NULL WHERE id = :document"
     " AND NOT EXISTS (SELECT 1 FROM report WHERE document_id = :document AND pruned = 0)"

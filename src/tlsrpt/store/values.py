@@ -19,6 +19,7 @@ Dkim = Literal[
     "none",  # no signature
     "error",  # it can't be told: DNS did not say
 ]
+PROVEN: Dkim = "pass"
 
 
 class MailHeaders(Struct, frozen=True, kw_only=True):
@@ -71,7 +72,25 @@ class Kept(Struct, frozen=True, kw_only=True):
     result: Result
     id: int  # of the report, or of the quarantine entry
     report_id: str | None = None
-    reason: str = ""  # of a conflict or a quarantine
+    reason: str = ""  # of a conflict or a quarantine, why a report is in no figure, why it is from now on
+
+
+class SourceState(Struct, frozen=True, kw_only=True):
+    """How one source of the service was doing when the service last wrote it down."""
+
+    name: str  # of the source, as configured
+    kind: str  # https, lmtp, imap, ...
+    state: str  # starting, working, trouble, stopped
+    trouble: str = ""  # one line, while the state is trouble
+    since: datetime  # of the state
+    last_success: datetime | None = None  # a report was taken, or a mailbox looked through
+    waiting: int | None = None  # documents that wait in a mailbox; None where nobody knows
+    outcomes: dict[str, int] = {}  # documents by what became of them, since started_at
+    turned_away: int = 0
+    updated_at: datetime  # older than a few beats of the service: it runs no more
+    started_at: datetime | None = None  # of the service's process
+    host: str = ""  # where that runs, "" where it did not say
+    pid: int | None = None
 
 
 class FailureRow(Struct, frozen=True, kw_only=True):

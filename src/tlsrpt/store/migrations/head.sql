@@ -41,7 +41,7 @@ CREATE TABLE report (
 	failed BIGINT NOT NULL, 
 	findings INTEGER NOT NULL, 
 	extras TEXT, 
-	dkim TEXT, 
+	dkim TEXT, dkim_domain TEXT, foreign_ SMALLINT DEFAULT 0 NOT NULL, 
 	PRIMARY KEY (id), 
 	CONSTRAINT report_identity_content UNIQUE (identity, content), 
 	FOREIGN KEY(document_id) REFERENCES document (id), 
@@ -49,7 +49,6 @@ CREATE TABLE report (
 );
 CREATE INDEX report_document ON report (document_id);
 CREATE INDEX report_day ON report (day);
-CREATE INDEX report_conflict ON report (conflict_with) WHERE counted = 0;
 CREATE TABLE policy (
 	report_id INTEGER NOT NULL, 
 	n INTEGER NOT NULL, 
@@ -153,24 +152,6 @@ CREATE TABLE domain (
  WITHOUT ROWID
 
 ;
-CREATE TABLE tally (
-	domain TEXT NOT NULL, 
-	day INTEGER NOT NULL, 
-	sender TEXT NOT NULL, 
-	policy_type TEXT NOT NULL, 
-	report_domain TEXT NOT NULL, 
-	reports BIGINT NOT NULL, 
-	mentions BIGINT NOT NULL, 
-	sent_successful BIGINT NOT NULL, 
-	sent_failed BIGINT NOT NULL, 
-	counted_total BIGINT NOT NULL, 
-	counted_failed BIGINT NOT NULL, 
-	not_itemised BIGINT NOT NULL, 
-	PRIMARY KEY (domain, day, sender, policy_type, report_domain)
-)
- WITHOUT ROWID
-
-;
 CREATE TABLE failure_kind (
 	id INTEGER NOT NULL, 
 	policy_type TEXT NOT NULL, 
@@ -182,17 +163,68 @@ CREATE TABLE failure_kind (
 	failure_reason_code TEXT NOT NULL, 
 	PRIMARY KEY (id)
 );
+CREATE INDEX report_conflict ON report (conflict_with) WHERE counted = 0 AND foreign_ = 0;
+CREATE INDEX report_foreign ON report (id) WHERE foreign_ = 1;
+CREATE INDEX quarantine_waiting ON quarantine (document_id) WHERE state = 'waiting';
+CREATE TABLE tally (
+	domain TEXT NOT NULL, 
+	day INTEGER NOT NULL, 
+	sender TEXT NOT NULL, 
+	policy_type TEXT NOT NULL, 
+	report_domain TEXT NOT NULL, 
+	proven SMALLINT NOT NULL, 
+	reports BIGINT NOT NULL, 
+	mentions BIGINT NOT NULL, 
+	sent_successful BIGINT NOT NULL, 
+	sent_failed BIGINT NOT NULL, 
+	counted_total BIGINT NOT NULL, 
+	counted_failed BIGINT NOT NULL, 
+	not_itemised BIGINT NOT NULL, 
+	PRIMARY KEY (domain, day, sender, policy_type, report_domain, proven)
+)
+ WITHOUT ROWID
+
+;
 CREATE TABLE failure_tally (
 	domain TEXT NOT NULL, 
 	day INTEGER NOT NULL, 
 	sender TEXT NOT NULL, 
 	kind_id INTEGER NOT NULL, 
 	report_domain TEXT NOT NULL, 
+	proven SMALLINT NOT NULL, 
 	reports BIGINT NOT NULL, 
 	sent_failed BIGINT NOT NULL, 
 	counted_failed BIGINT NOT NULL, 
-	PRIMARY KEY (domain, day, sender, kind_id, report_domain), 
+	PRIMARY KEY (domain, day, sender, kind_id, report_domain, proven), 
 	FOREIGN KEY(kind_id) REFERENCES failure_kind (id)
+)
+ WITHOUT ROWID
+
+;
+CREATE TABLE place (
+	"key" TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	updated_at BIGINT NOT NULL, 
+	PRIMARY KEY ("key")
+)
+ WITHOUT ROWID
+
+;
+CREATE TABLE source_state (
+	name TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	trouble TEXT NOT NULL, 
+	since BIGINT NOT NULL, 
+	last_success BIGINT, 
+	waiting BIGINT, 
+	outcomes TEXT NOT NULL, 
+	turned_away BIGINT NOT NULL, 
+	updated_at BIGINT NOT NULL, 
+	started_at BIGINT, 
+	host TEXT NOT NULL, 
+	pid BIGINT, 
+	PRIMARY KEY (name)
 )
  WITHOUT ROWID
 
