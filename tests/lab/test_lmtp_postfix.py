@@ -41,7 +41,7 @@ def a_listener(listen: str, take: Recorder, **config: object) -> Running:
     source = LmtpSource(listen=listen, recipients=("tls@reports.example", "two@reports.example"), **config)
     running = Running(source, take, LIMITS, ReceiveConfig())
     running.start()
-    assert running.error is None
+    assert running.failed is None
     return running
 
 

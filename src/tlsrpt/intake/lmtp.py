@@ -237,6 +237,7 @@ class _Connection(asyncio.Protocol):
                 self._begin()
             elif step is Step.TOO_LARGE:
                 floor.desk.status.counts("too-large")
+                floor.desk.log.warning("document too large", source=floor.way.name, where=self._client)
             elif step is Step.MESSAGE:
                 if self._keep(session.take_message()):
                     break
@@ -343,8 +344,10 @@ class _Connection(asyncio.Protocol):
             return _come_again(error)
         except StoreError as error:
             return Reply(451, "4.3.0", f"{error.what}; come again")
-        except Exception as error:  # noqa: BLE001 - one message that we can't bear must not end the others' sessions
-            floor.loop.call_exception_handler({"message": "a message could not be taken", "exception": error})
+        except Exception:  # one message that we can't bear must not end the others' sessions
+            floor.desk.log.error(
+                "a defect in tlsrpt; please report it", source=floor.way.name, where=self._client, exc_info=True
+            )
             return DEFECT
 
     async def _speak_tls(self, transport: asyncio.Transport) -> None:
