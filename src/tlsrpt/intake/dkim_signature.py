@@ -39,7 +39,7 @@ _SIGNED = re.compile(rb"^dkim-signature[ \t]*+:", re.MULTILINE | re.IGNORECASE)
 # The door reads the first of each, a signature covers the last: with two of them they would speak of different mails.
 _ONCE = frozenset({b"from", b"content-type", b"content-transfer-encoding", b"content-disposition"})
 # RFC 6376 section 3.7: the value of b= goes, with all blanks around it.
-_B_VALUE = re.compile(rb"((?:\A|;)[ \t\n]*+b[ \t\n]*+=)[^;]*+")
+_B_VALUE = re.compile(rb"(;[ \t\n]*+b[ \t\n]*+=)[^;]*+")
 _TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
 _FOLDING = b" \t\r\n"
 _CANONICAL = ("simple", "relaxed")
@@ -315,7 +315,8 @@ def _header_hash(mail: Mail, at: int, signed: list[bytes], canonical: str) -> by
         if left:
             lines.append(form(mail.fields[left.pop()]))
     name, colon, value = mail.fields[at]
-    lines.append(form((name, colon, _B_VALUE.sub(rb"\1", value, count=1))))
+    unsigned = _B_VALUE.sub(rb"\1", b";" + value, count=1)[1:]
+    lines.append(form((name, colon, unsigned)))
     return hashlib.sha256(b"\r\n".join(lines)).digest()
 
 
