@@ -6,7 +6,7 @@
 set -eu
 
 packages="apache2-bin dovecot-core dovecot-imapd dovecot-lmtpd knot knot-dnsutils knot-dnssecutils nginx-light postfix
-    python3-venv unbound"
+    python3-venv systemd unbound"
 
 command -v apt-get >/dev/null || { echo "make lab needs Debian or Ubuntu (apt-get); tests/lab stays out elsewhere" >&2; exit 1; }
 

@@ -12,13 +12,19 @@ uv=$(command -v uv || echo .venv/bin/uv)
 unset PIP_FIND_LINKS PIP_INDEX_URL PIP_EXTRA_INDEX_URL UV_FIND_LINKS UV_INDEX UV_EXTRA_INDEX_URL
 export PIP_CONFIG_FILE=/dev/null UV_NO_CONFIG=1
 
-compile() {
-    "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+lock() {
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --no-header --no-annotate ${UPGRADE:+--upgrade} "$@"
 }
+compile() { lock pyproject.toml "$@"; }
 # Each stands on the one before, so that a package has one version wherever it occurs.
 compile --output-file requirements/base.txt
 compile --constraints requirements/base.txt --extra speed --extra receive --extra s3 --group dev --output-file requirements/dev.txt
+# The service as deploy/container/Containerfile installs it. What builds it there: [build-system] requires, and
+# setuptools, since dkimpy comes as source alone.
+compile --constraints requirements/dev.txt --extra receive --extra s3 --extra speed --output-file requirements/service.txt
+{ sed -n '/^\[build-system\]/,/^$/s/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml; echo setuptools; } |
+    lock - --constraints requirements/dev.txt --output-file requirements/build.txt
 compile --constraints requirements/dev.txt --group docs --output-file requirements/docs.txt
 compile --constraints requirements/dev.txt --extra speed --extra receive --group bench --output-file requirements/bench.txt
 
