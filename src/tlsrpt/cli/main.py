@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "record": ("Set up", "The _smtp._tls record: lint, make, check in DNS."),
     "policy": ("Set up", "MTA-STS record and policy: lint, make, check live."),
     "tlsa": ("Set up", "TLSA records: lint, make."),
+    "config": ("Receive", "The configuration file: check it, a sample, what is in force."),
     "quarantine": ("Receive", "What could not be read: list, show, retry."),
     "store": ("Receive", "The store: info, check, backup, upgrade, prune."),
     "sample": ("Try out", "Make realistic reports and mails."),

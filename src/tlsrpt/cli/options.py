@@ -37,18 +37,22 @@ class Period(Struct, frozen=True, kw_only=True):
     today: date
 
 
-def service_options(verb: Callable[P, R]) -> Callable[P, R]:
-    """`--store` and `--config` as they are, for verbs that read the file themselves."""
-    verb = click.option(
+def config_option(verb: Callable[P, R]) -> Callable[P, R]:
+    """`--config` as it is, for verbs that read the file themselves."""
+    return click.option(
         "--config",
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="TLSRPT_CONFIG",
         help=f"Configuration file. [default: {SYSTEM_CONFIG}, if there]",
     )(verb)
+
+
+def service_options(verb: Callable[P, R]) -> Callable[P, R]:
+    """`--store` and `--config` as they are."""
     return click.option(
         "--store", "store_url", metavar="URL", envvar="TLSRPT_STORE", help="The store: a path or sqlite:////path.db."
-    )(verb)
+    )(config_option(verb))
 
 
 def with_settings(verb: Callable[..., R]) -> Callable[..., R]:
