@@ -11,7 +11,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ from tlsrpt.store.values import SourceState
 
 BEAT_S = 5.0  # between looks at the store's health, and signs of life
 STATES_S = 30.0  # between writing down how the sources do
+STARTING_S = 10.0  # for sources to bind or connect, or to fail, before we call ourselves started
 STOPPING_S = 30.0  # for sources to finish what they are at
 
 
@@ -77,6 +78,7 @@ class Service:
         self._running: dict[str, Running] = {}
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
+        self._moved = asyncio.Event()  # a source has changed its state
         self._reload_wanted = False
         self._chance = random.Random()  # noqa: S311 - spreads attempts, protects nothing
         self._told_trouble = ""
@@ -107,6 +109,7 @@ class Service:
                 await self._adopt()
                 for name, source in sources.items():
                     self._start(name, source, reception)
+                await self._first_words()
                 self._log.info("started", sources=", ".join(sources), store=self.settings.store_url)
                 self._notifier.ready(self._summary())
                 await self._wait(exchange, reception)
@@ -177,6 +180,14 @@ class Service:
         task = asyncio.create_task(keep_running(source, desk, self._log, chance=self._chance), name=name)
         self._running[name] = Running(self.settings.sources[name], source, status, task)
 
+    async def _first_words(self) -> None:
+        """Wait until each source works or has said why not: a supervisor takes us for ready after this."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STARTING_S):
+                while any(status.state == "starting" for status in self.statuses):
+                    self._moved.clear()
+                    await self._moved.wait()
+
     async def _stop(self, names: list[str]) -> None:
         """Cancel sources and wait until each has finished what it was at."""
         tasks = [self._running[name].task for name in names]
@@ -226,6 +237,7 @@ class Service:
             self._renew(self._running[name])
         for name, source in built.items():
             self._start(name, source, reception)
+        await self._first_words()
         await self._adopt()
         await self._keep_states()
         self._log.info("reloaded", unchanged=len(kept), stopped=len(gone), started=len(built))
@@ -277,6 +289,7 @@ class Service:
     # --- How it goes ------------------------------------------------------------------------------------------------
 
     def _changed(self, status: Status) -> None:
+        self._moved.set()
         name = status.way.name
         if status.state == "trouble":
             self._log.error("source in trouble", source=name, reason=status.trouble)
@@ -334,7 +347,7 @@ def state_of(status: Status, now: datetime) -> SourceState:
         since=status.since,
         last_success=status.last_success,
         waiting=status.waiting,
-        outcomes=dict(status.outcomes),
+        outcomes={str(outcome): count for outcome, count in status.outcomes.items()},
         turned_away=status.turned_away,
         updated_at=now,
     )
