@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import runpy
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from tlsrpt.core.errors import ConfigError
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.text import printable
 
+DOCS = Path(__file__).parents[2] / "docs"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HTTPS = '[[source.https]]\nlisten = "127.0.0.1:8460"\n'
 LMTP = '[[source.lmtp]]\nlisten = "127.0.0.1:2460"\nrecipients = ["tls@example.com"]\n'
@@ -506,3 +508,10 @@ def test_the_short_example_is_the_shape_that_is_promised() -> None:
 def test_a_number_without_an_end_is_found() -> None:
     assert is_endless({"a": [{"b": math.inf}]})
     assert not is_endless({"a": [{"b": 1.5, "c": "inf"}]})
+
+
+def test_the_handbook_has_every_key() -> None:
+    """`python docs/make_configuration.py` writes the page anew when a description has changed."""
+    script = DOCS / "make_configuration.py"
+    made = runpy.run_path(str(script))
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](), f"the page lags behind; run {script}"
