@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import random
 import socket
@@ -14,7 +15,7 @@ import pytest
 
 from bench import corpus
 from tests.cli.command import tlsrpt
-from tests.service.serving import PATIENCE_S, Serving
+from tests.service.serving import PATIENCE_S, Serving, free_port
 
 BOTH = """
 [[source.https]]
@@ -214,6 +215,33 @@ def test_a_supervisor_is_told_when_all_is_started_and_when_it_ends(tmp_path: Pat
         assert service.stop() == 0
         while not said[-1].startswith("STOPPING=1"):
             said.append(supervisor.recv(4096).decode())
+
+
+def test_health_readiness_and_metrics_are_answered_where_the_file_says(tmp_path: Path) -> None:
+    port = free_port()
+    with Serving(tmp_path, f'[health]\nlisten = "127.0.0.1:{port}"\n{BOTH}') as service:
+        report = next(corpus.documents("typical", 1, seed=7))
+        service.post(corpus.as_gzip(report))
+        service.deliver(corpus.as_mail(report))
+        assert ask(port, "/healthz") == (200, "ok\n")
+        assert ask(port, "/readyz") == (200, "ok\n")
+        assert ask(port, "/")[0] == 404
+        lines = ask(port, "/metrics")[1].splitlines()
+        assert 'tlsrpt_documents_total{outcome="new",source="https"} 1.0' in lines
+        assert 'tlsrpt_documents_total{outcome="known",source="lmtp"} 1.0' in lines
+        assert 'tlsrpt_source_up{kind="lmtp",source="lmtp"} 1.0' in lines
+        assert any(line.startswith('tlsrpt_source_last_success_timestamp_seconds{source="https"} 1') for line in lines)
+        assert "tlsrpt_store_up 1.0" in lines
+        connection = http.client.HTTPConnection("127.0.0.1", service.http, timeout=PATIENCE_S)
+        connection.request("GET", "/metrics")  # never where reports are taken
+        assert connection.getresponse().status == 404
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
 
 
 def test_a_hostile_report_makes_no_second_line_in_the_log(tmp_path: Path) -> None:

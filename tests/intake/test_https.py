@@ -39,8 +39,9 @@ from tests.intake.httpslistener import (
 from tlsrpt.config import HttpsSource, ReceiveConfig
 from tlsrpt.core.errors import ConfigError, OverloadError, SourceError, StoreBusyError
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
-from tlsrpt.intake.https import SPARE, HttpsListener
-from tlsrpt.intake.https_connection import AHEAD, HEAD_BYTES, HEADERS
+from tlsrpt.intake.http_connection import AHEAD, HEAD_BYTES, HEADERS
+from tlsrpt.intake.http_floor import SPARE
+from tlsrpt.intake.https import HttpsListener
 from tlsrpt.intake.way import Outcome, Taken
 
 CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

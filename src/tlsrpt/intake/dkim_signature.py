@@ -70,7 +70,7 @@ class Mail:
     def __init__(self, fields: list[RawField], data: bytes, body_at: int) -> None:
         self.fields = fields
         self.names = [field[0].lower() for field in fields]
-        self._data, self._body_at = data, body_at
+        self.data, self.body_at = data, body_at
         self._hashes: dict[str, tuple[bytes, int]] = {}
 
     def values(self, name: bytes) -> list[bytes]:
@@ -81,7 +81,7 @@ class Mail:
         """SHA-256 of the canonical body, and its length."""
         known = self._hashes.get(canonical)
         if known is None:
-            body = _line_feeds(self._data[self._body_at :])
+            body = _line_feeds(self.data[self.body_at :])
             known = self._hashes[canonical] = _hash(canonical_body(body, canonical))
         return known
 
@@ -130,7 +130,8 @@ def read_claims(message: bytes, now: float) -> list[Claim]:
     try:
         mail = read_mail(message)
     except InvalidError as error:
-        signed = _SIGNED.search(message, 0, LONGEST_HEAD) is not None
+        end = _HEAD_END.search(message, 0, LONGEST_HEAD)
+        signed = _SIGNED.search(message, 0, end.start() if end else LONGEST_HEAD)
         return [Claim(domain="", selector="", fault=str(error))] if signed else []
     signatures = [at for at, name in enumerate(mail.names) if name == b"dkim-signature"]
     if not signatures:

@@ -15,10 +15,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Struct
 
@@ -260,6 +260,61 @@ class Folder:
         return folder
 
 
+class _Hands:
+    """One thread for the files. It does all that waits, then all are answered: a hop between threads is shared.
+
+    A hop costs as much as a small file's reading, and more when the machine is busy.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._waiting: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = []
+        self._busy = False
+
+    async def do(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do it in the thread; gives what it gives, raises what it raises."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.append((future, partial(job, *args, **kwargs)))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._begin)
+        return await future
+
+    def close(self) -> None:
+        """End the thread, once it is done with what it is at."""
+        self._thread.shutdown(wait=False)
+
+    def _begin(self) -> None:
+        jobs, self._waiting = self._waiting, []
+        self._thread.submit(self._work, jobs)
+
+    def _work(self, jobs: list[tuple[asyncio.Future[Any], Callable[[], Any]]]) -> None:
+        answers = [(future, _result(job)) for future, job in jobs]
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._tell, answers)
+
+    def _tell(self, answers: list[tuple[asyncio.Future[Any], tuple[Any, BaseException | None]]]) -> None:
+        for future, (result, error) in answers:
+            if future.done():  # whoever waited was cancelled
+                continue
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+        if self._waiting:
+            self._begin()
+        else:
+            self._busy = False
+
+
+def _result(job: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return job(), None
+    except Exception as error:  # noqa: BLE001 - it is the caller's, who waits in another thread
+        return None, error
+
+
 class WatchedMaildir:
     """Takes in what is delivered to a Maildir.
 
@@ -285,7 +340,6 @@ class WatchedMaildir:
         self._put_off = PutOff(clock)
         self._seen = Seen(OVERLAP_S if config.after == "leave" else None)
         self._looked_at: float | None = None
-        self._threads: ThreadPoolExecutor | None = None
 
     async def run(self, desk: Desk) -> None:
         """Look into the Maildir again and again, until cancelled.
@@ -293,9 +347,9 @@ class WatchedMaildir:
         Raises:
             SourceError: it is none, or may not be read or changed.
         """
-        with self._working():
-            await self._begin(desk)
-            await keep_looking(partial(self._look, desk), desk, self._config.every_s)
+        with closing(_Hands(f"tlsrpt-{self.way.name}")) as hands:
+            await self._begin(desk, hands)
+            await keep_looking(partial(self._look, desk, hands), desk, self._config.every_s)
 
     async def drain(self, desk: Desk) -> None:
         """Take in everything that is unread, once.
@@ -304,9 +358,9 @@ class WatchedMaildir:
             SourceError: it is no Maildir, or something in it may not be read or changed.
             StoreError, OverloadError: not everything could be taken.
         """
-        with self._working():
-            await self._begin(desk)
-            trouble = await self._look(desk)
+        with closing(_Hands(f"tlsrpt-{self.way.name}")) as hands:
+            await self._begin(desk, hands)
+            trouble = await self._look(desk, hands)
         if trouble is not None:
             raise trouble
 
@@ -330,20 +384,8 @@ class WatchedMaildir:
             lines.append("they may be read" + ("" if self._config.after == "leave" else " and changed"))
         return lines
 
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"tlsrpt-{self.way.name}")
-        try:
-            yield
-        finally:
-            self._threads.shutdown(wait=False)
-            self._threads = None
-
-    async def _in_thread(self, do: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(do, *args, **kwargs))
-
-    async def _begin(self, desk: Desk) -> None:
-        await self._in_thread(self._folder.check if self._config.after == "leave" else self._folder.prepare)
+    async def _begin(self, desk: Desk, hands: _Hands) -> None:
+        await hands.do(self._folder.check if self._config.after == "leave" else self._folder.prepare)
         if self._config.after == "leave" and self._looked_at is None:
             self._seen.read(await desk.place(self._place) or "")
 
@@ -351,16 +393,16 @@ class WatchedMaildir:
     def _place(self) -> str:
         return f"maildir {self._folder.path}"
 
-    async def _look(self, desk: Desk) -> TlsrptError | None:
+    async def _look(self, desk: Desk, hands: _Hands) -> TlsrptError | None:
         """Look through all that is unread; gives what some of it could not be taken for."""
         lately = self._looked_at is not None and self._clock() - self._looked_at < FULL_S
-        if lately and not self._put_off and not await self._in_thread(self._folder.changed):
+        if lately and not self._put_off and not await hands.do(self._folder.changed):
             return None
         while True:
-            found = await self._in_thread(self._folder.unread, self._seen, self._put_off)
+            found = await hands.do(self._folder.unread, self._seen, self._put_off)
             desk.status.waiting = found.waiting
             look = Look(desk.room, self._put_off, at_once=AT_ONCE)
-            await look.through(each(found.messages), partial(self._take, desk, look))
+            await look.through(each(found.messages), partial(self._take, desk, hands, look))
             if not found.more or not look.handled:
                 break
         if not found.more:
@@ -370,7 +412,7 @@ class WatchedMaildir:
             await desk.keep_place(self._place, self._seen.write())
         return look.trouble
 
-    async def _take(self, desk: Desk, look: Look, message: Message, place: Place) -> bool:
+    async def _take(self, desk: Desk, hands: _Hands, look: Look, message: Message, place: Place) -> bool:
         if message.size > self._most:
             desk.status.counts("too-large")
             desk.log.warning(
@@ -379,7 +421,7 @@ class WatchedMaildir:
             self._seen.add(message)
             return self._gone(desk)
         try:
-            data = await self._in_thread(self._folder.read, message, self._most)
+            data = await hands.do(self._folder.read, message, self._most)
         except OSError as error:
             trouble = self._unreadable(message, error)
             if not self._put_off.knows(message.key):
@@ -392,7 +434,7 @@ class WatchedMaildir:
         place.grow(max(0, len(data) - place.bytes))
         taken = await desk.take(data, way=self.way, where=message.where)
         kept = taken.outcome in ("new", "known", "conflict", "quarantined")
-        if not kept or not await self._in_thread(self._folder.settle, message, failed=taken.outcome == "quarantined"):
+        if not kept or not await hands.do(self._folder.settle, message, failed=taken.outcome == "quarantined"):
             self._seen.add(message)
         return self._gone(desk)
 

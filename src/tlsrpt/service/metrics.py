@@ -5,7 +5,7 @@ Labels are names out of the configuration and words out of closed lists: nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -23,10 +23,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics(Collector):
     """What /metrics says."""
 
-    def __init__(self, keeper: Keeper, room: Room) -> None:
+    def __init__(self, keeper: Keeper, room: Room, statuses: Callable[[], Iterable[Status]]) -> None:
         self._keeper = keeper
         self._room = room
-        self.statuses: Iterable[Status] = ()
+        self._statuses = statuses
         self._registry = CollectorRegistry(auto_describe=False)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
@@ -55,7 +55,7 @@ class Metrics(Collector):
         lag = GaugeMetricFamily(
             "tlsrpt_source_waiting_documents", "Documents that wait in the mailbox or bucket.", labels=("source",)
         )
-        for status in self.statuses:
+        for status in self._statuses():
             name = status.way.name
             for outcome in OUTCOMES:
                 taken.add_metric((name, outcome), status.outcomes[outcome])

@@ -28,6 +28,8 @@ from tlsrpt.intake.reception import Judging, Reception
 from tlsrpt.intake.room import Room
 from tlsrpt.intake.source import Log, Source, Status
 from tlsrpt.service.building import build_source
+from tlsrpt.service.health import Health
+from tlsrpt.service.metrics import Metrics
 from tlsrpt.service.supervising import keep_running
 from tlsrpt.service.systemd import Notifier
 from tlsrpt.store.values import SourceState
@@ -84,6 +86,8 @@ class Service:
         self._told_trouble = ""
         self.keeper = Keeper(settings.store_url)
         self.room = Room(settings.config.receive)
+        self._metrics = Metrics(self.keeper, self.room, lambda: self.statuses)
+        self._health: asyncio.Task[None] | None = None
 
     @property
     def statuses(self) -> list[Status]:
@@ -101,10 +105,12 @@ class Service:
             ConfigError: a source can't be made from its configuration. Nothing has been started then.
         """
         sources = self._build(self.settings)
+        health = self._build_health(self.settings)
         with self._signals(), Exchange() as exchange:
             reception = self._reception(exchange)
             self.keeper.start()
             beat = asyncio.create_task(self._beat())
+            await self._show_health(health)
             try:
                 await self._adopt()
                 for name, source in sources.items():
@@ -119,6 +125,7 @@ class Service:
                 await self._stop(list(self._running))
                 beat.cancel()
                 await asyncio.gather(beat, return_exceptions=True)
+                await self._show_health(None)
                 await self._keep_states()
                 await self.keeper.stop()
                 reception.close()
@@ -161,6 +168,17 @@ class Service:
 
     def _build_one(self, name: str, config: AnySource, settings: Settings) -> Source:
         return build_source(name, config, settings.config.limits, ready=self.ready)
+
+    def _build_health(self, settings: Settings) -> Health | None:
+        listen = settings.config.health.listen
+        return Health(listen, self.ready, self._metrics, self._log) if listen else None
+
+    async def _show_health(self, health: Health | None) -> None:
+        """Answer where this one listens, and no longer where the last one did."""
+        if self._health is not None:
+            self._health.cancel()
+            await asyncio.gather(self._health, return_exceptions=True)
+        self._health = asyncio.create_task(health.run()) if health else None
 
     def _reception(self, exchange: Exchange) -> Reception:
         settings = self.settings
@@ -219,6 +237,7 @@ class Service:
             named = settings.sources
             same = settings.config.limits == before.config.limits
             kept = {name for name, config in named.items() if same and self._runs(name, config)}
+            health = self._build_health(settings)
             built = {
                 name: self._build_one(name, config, settings) for name, config in named.items() if name not in kept
             }
@@ -237,6 +256,8 @@ class Service:
             self._renew(self._running[name])
         for name, source in built.items():
             self._start(name, source, reception)
+        if settings.config.health != before.config.health:
+            await self._show_health(health)
         await self._first_words()
         await self._adopt()
         await self._keep_states()
