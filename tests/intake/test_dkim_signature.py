@@ -31,8 +31,9 @@ from tests.intake.signing import (
     sign,
     with_line_feeds,
 )
+from tlsrpt.core import mime
 from tlsrpt.intake.dkim_key import read_key
-from tlsrpt.intake.dkim_signature import MOST_SIGNATURES, Claim, canonical_body, read_claims
+from tlsrpt.intake.dkim_signature import MOST_SIGNATURES, Claim, InvalidError, canonical_body, read_claims, read_mail
 
 FORMS = ("relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple", "relaxed", "simple")
 
@@ -326,6 +327,35 @@ def test_nothing_holds_that_dkimpy_refuses(data: st.DataObject) -> None:
     elif theirs:  # stricter than dkimpy, on purpose
         assert claims
         assert re.search("no header field|no tag list|no domain name|field|covers", claims[0].fault)
+
+
+LINES = (
+    b"\n",
+    b"\r\n",
+    b"\r\r\n",
+    b"\r",
+    b" ",
+    b"X: y",
+    b"From: a",
+    b"From x",
+    b"--b",
+    b"{",
+    b"\x1f\x8b",
+    b"Content-Type:t",
+    b":",
+)
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=25).map(b"".join) | st.binary(max_size=60))
+def test_head_and_body_part_where_the_door_parts_them(message: bytes) -> None:
+    """Else a signature could speak of another report than the one that is read."""
+    try:
+        mail = read_mail(message)
+    except InvalidError:
+        return
+    data = b"\n" + message.lstrip(b"\xef\xbb\xbf\r\n")
+    _, at = mime.read_head(data, 1, len(data))
+    assert mail.data[mail.body_at :] == data[at:]
 
 
 @given(st.binary(max_size=200) | bodies)
