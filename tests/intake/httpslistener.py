@@ -6,16 +6,24 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from tlsrpt.config import HttpsSource, ReceiveConfig
+from tlsrpt.config import HttpsSource, QuarantineConfig, ReceiveConfig
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
+from tlsrpt.core.owned import Owned
+from tlsrpt.dns.exchange import Exchange, parse_server
+from tlsrpt.dns.resolver import Resolver
+from tlsrpt.intake.dkim import Verifier
 from tlsrpt.intake.https import HttpsListener
+from tlsrpt.intake.keeper import Keeper
+from tlsrpt.intake.rates import Rates
+from tlsrpt.intake.reception import Judging, Reception
 from tlsrpt.intake.room import Room
 from tlsrpt.intake.source import Desk, Status
 from tlsrpt.intake.way import Taken, Way
@@ -97,11 +105,26 @@ def a_desk(seen: Recorder, room: Room | None = None, status: Status | None = Non
     )
 
 
+def _reception(keeper: Keeper, room: Room, log: Recorder) -> Reception:
+    """The real one, of a service that owns every domain; DNS is never asked: nothing posted is signed."""
+    judging = Judging(
+        owned=Owned.any(),
+        limits=DEFAULT_LIMITS,
+        quarantine=QuarantineConfig(),
+        verifier=Verifier(Resolver(Exchange(), [parse_server("192.0.2.53")])),
+    )
+    clock = time.monotonic
+    submitters = Rates(0, clock, of="submitter")
+    return Reception(
+        keeper, judging=judging, room=room, submitters=submitters, log=log, now=lambda: datetime.now(UTC), clock=clock
+    )
+
+
 class At:
     """A listener at work."""
 
     def __init__(self, listener: HttpsListener, config: HttpsSource, room: Room) -> None:
-        self.listener, self.config, self.room = listener, config, room
+        self.listener, self.config, self.room, self.store = listener, config, room, ""
         self.seen = Recorder()
         self.loop = asyncio.new_event_loop()
         self.status = Status(WAY, lambda: datetime.now(UTC), self._changed)
@@ -128,11 +151,20 @@ class At:
 
     async def _run(self) -> None:
         desk = a_desk(self.seen, self.room, self.status)
+        reception = None
+        if self.store:
+            reception = _reception(Keeper(self.store), self.room, self.seen)
+            reception.keeper.start()
+            desk = reception.desk(self.status)
         self._task = asyncio.ensure_future(self.listener.run(desk))
         try:
             await self._task
         except asyncio.CancelledError:
             assert self._task.cancelled()
+        finally:
+            if reception is not None:
+                await reception.keeper.stop()
+                reception.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
             await asyncio.wait(others, timeout=PATIENCE_S)
@@ -270,11 +302,18 @@ def listening_at(
     limits: Limits = DEFAULT_LIMITS,
     receive: ReceiveConfig | None = None,
     ready: Any = lambda: True,
+    reception: str = "",
     **config: Any,
 ) -> Iterator[At]:
-    """A listener for the length of a `with` block."""
+    """A listener for the length of a `with` block.
+
+    Args:
+        reception: URL of a store, for a real reception in place of the recorder.
+    """
     source = HttpsSource(listen=listen or f"127.0.0.1:{free_port()}", **config)
-    at = At(HttpsListener(source, WAY, limits, ready=ready), source, Room(receive or ReceiveConfig())).start()
+    at = At(HttpsListener(source, WAY, limits, ready=ready), source, Room(receive or ReceiveConfig()))
+    at.store = reception
+    at.start()
     try:
         yield at
     finally:

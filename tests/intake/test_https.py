@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -45,6 +46,7 @@ from tlsrpt.intake.https import HttpsListener
 from tlsrpt.intake.way import Outcome, Taken
 
 CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+REPORTS = Path(__file__).parents[1] / "data/reports"
 SMALL = Limits(compressed_bytes=100_000)
 
 
@@ -960,6 +962,43 @@ def _post_until_there(port: int) -> int:
             return httpx2.post(f"http://127.0.0.1:{port}/v1/tlsrpt", content=JSON).status_code
         except httpx2.ConnectError:
             continue
+
+
+# --- With the real reception and store ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "first", "again"),
+    [
+        pytest.param("google-no-policy-found.json.gz", "application/tlsrpt+gzip", 201, 200, id="gzip"),
+        pytest.param("google-sts-failures.json", "application/tlsrpt+json", 201, 200, id="JSON"),
+        pytest.param("google-sts-failures.json", "text/plain", 201, 200, id="wrong type"),
+        pytest.param("google-sts-success.eml", "message/rfc822", 201, 200, id="a mail that somebody posts"),
+        pytest.param("truncated.json.gz", "application/tlsrpt+gzip", 400, 400, id="broken"),
+        pytest.param("no-date-range.json", "application/json", 400, 400, id="unreadable"),
+    ],
+)
+def test_real_reports_are_kept_once(name: str, media_type: str, first: int, again: int, tmp_path: Path) -> None:
+    """From the client to the store and back; departures of the request are findings of the report."""
+    body, store = (REPORTS / name).read_bytes(), f"sqlite:///{tmp_path}/store.db"
+    with listening_at(reception=store) as at, httpx2.Client(base_url=f"http://{at.host}:{at.port}") as client:
+        statuses = [client.post("/v1/tlsrpt", content=body, headers={"Content-Type": media_type}) for _ in range(2)]
+    assert [answer.status_code for answer in statuses] == [first, again], statuses[0].text
+    assert all(answer.text.strip().isprintable() for answer in statuses)
+    with sqlite3.connect(tmp_path / "store.db") as db:
+        found = {code for (code,) in db.execute("SELECT code FROM finding")}
+        assert ("media-type-request" in found) == (
+            media_type == "text/plain" or (name.endswith(".eml") and first == 201)
+        )
+        assert db.execute("SELECT count(*) FROM report").fetchone() == (int(first == 201),)
+
+
+def test_a_real_dmarc_report_is_told_what_it_is_and_not_kept(tmp_path: Path) -> None:
+    with listening_at(reception=f"sqlite:///{tmp_path}/store.db") as at:
+        answer = at.post((REPORTS / "dmarc-report.eml").read_bytes(), "Content-Type: message/rfc822")
+        assert (answer.status, answer.text) == (400, "no TLS report: a DMARC report\n")
+        assert at.status.outcomes == {"other": 1}
+    assert not (tmp_path / "store.db").exists()
 
 
 # --- curl ---------------------------------------------------------------------------------------------------------
