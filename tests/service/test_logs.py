@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import unicodedata
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +45,13 @@ def test_what_is_below_the_level_is_not_said_and_a_defect_is_said_whole() -> Non
         log.error("a defect", exc_info=True)
     (line,) = stream.getvalue().splitlines()
     assert "ZeroDivisionError: here" in json.loads(line)["exception"]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    """The disk of the log may be full, and reports are worth more than lines."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - to close it would fail as writing does
+    log = make_log(LogConfig(form="json"), full)
+    log.info("report kept", id=1)
+    log.error("source in trouble", reason="no space")
+    with pytest.raises(OSError):
+        full.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
@@ -32,7 +33,7 @@ def make_log(config: LogConfig, stream: TextIO = sys.stderr) -> Log:
     return cast(
         Log,
         structlog.wrap_logger(
-            structlog.WriteLogger(stream),
+            _Lines(stream),
             processors=[
                 structlog.processors.format_exc_info,
                 _stamp,
@@ -43,6 +44,21 @@ def make_log(config: LogConfig, stream: TextIO = sys.stderr) -> Log:
             cache_logger_on_first_use=True,
         ),
     )
+
+
+class _Lines:
+    """Writes lines. One that can't be written is lost, and no report with it: the log's disk may be full too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def info(self, line: str) -> None:
+        """Write a line and flush it."""
+        with suppress(OSError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = warning = error = info
 
 
 def _stamp(_logger: object, level: str, event: Event) -> Event:
