@@ -8,7 +8,7 @@ from typing import Any
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.report import DateRange, FailureDetail, Policy, PolicyResult, Report, Summary
 from tlsrpt.store.sqlite import Store
-from tlsrpt.store.values import Arrival, Fault, IncomingReport, MailHeaders
+from tlsrpt.store.values import PROVEN, Arrival, Fault, IncomingReport, MailHeaders
 
 FIRST_DAY = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -62,10 +62,23 @@ def incoming(
     findings: tuple[Finding, ...] = (),
     extras: dict[str, object] | None = None,
     where: str = "",
+    **proof: Any,
 ) -> IncomingReport:
     report = a_report() if report is None else report
     domains = tuple(report_domain or entry.policy.policy_domain for entry in report.policies)
-    return IncomingReport(report=report, report_domains=domains, findings=findings, extras=extras or {}, where=where)
+    return IncomingReport(
+        report=report, report_domains=domains, findings=findings, extras=extras or {}, where=where, **proof
+    )
+
+
+def signed(report: Report | None = None, **values: Any) -> IncomingReport:
+    """A report with an aligned DKIM pass."""
+    return incoming(report, dkim=PROVEN, dkim_domain="sender.example", **values)
+
+
+def for_others(report: Report | None = None, **values: Any) -> IncomingReport:
+    """A report for domains that are not ours."""
+    return incoming(report, foreign=True, **values)
 
 
 def an_arrival(

@@ -192,7 +192,7 @@ class _Keeping:
         counted = known.counted
         replaced, removed = improve(self._db, known, versions.values(), prepared, item, document_id)
         if removed is not None:
-            del self._documents[removed]
+            self._documents.pop(removed, None)
         reason = REPLACES.format(replaced.id) if replaced is not None else "" if known.counted == counted else COUNTS
         return Kept(result="known", id=known.id, report_id=item.report_id, reason=reason)
 

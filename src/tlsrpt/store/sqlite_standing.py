@@ -35,7 +35,8 @@ VERSIONS = (
 _COUNT = "UPDATE report SET counted = 1, foreign_ = 0, conflict_with = NULL WHERE id = ?"
 _CONFLICT = "UPDATE report SET counted = 0, foreign_ = 0, conflict_with = ?1 WHERE id = ?2"
 _CONFLICT_TOO = "UPDATE report SET conflict_with = ? WHERE counted = 0 AND foreign_ = 0 AND conflict_with = ?"
-_DESCRIBE = "UPDATE report SET where_ = ?, findings = ?, extras = ? WHERE id = ?"
+_DESCRIBE = "UPDATE report SET findings = ?, extras = ? WHERE id = ?"
+_MOVE = "UPDATE report SET document_id = ?, where_ = ? WHERE id = ?"
 _PROVE = "UPDATE report SET dkim = ?, dkim_domain = ? WHERE id = ?"
 _FOREIGN = (
     "SELECT some.id, policy.report_domain, policy.policy_domain FROM"
@@ -114,22 +115,27 @@ def improve(
         The report whose place it takes, and the SHA-256 of a document that was removed, each where there is one.
     """
     removed = None
+    share = item.share
     ours = not item.foreign or not version.foreign
     if not version.pruned:
+        before = stored_share(db, version.id)
         if version.counted:
-            take_share_away(db, stored_share(db, version.id), proven=version.proven)
-        _file_anew(db, version.id, item)
+            take_share_away(db, before, proven=version.proven)
+        if item.foreign and not version.foreign:
+            share = before  # filed under a domain of ours already
+        else:
+            _file_anew(db, version.id, item)
         if document_id is None:
             _note_sighting(db, version.id, prepared.sha256, prepared.source, prepared.file_name, prepared.received_at)
         else:
-            removed = _move(db, version.id, document_id)
+            removed = _move(db, version.id, document_id, item.report[0])
     if item.proven and not version.proven:
         db.execute(_PROVE, (*item.report[-2:], version.id))
         version.proven = True
     if version.counted:
-        add_share(db, item.share, proven=version.proven)
+        add_share(db, share, proven=version.proven)
         return None, removed
-    return settle(db, version, versions, item.share) if ours else None, removed
+    return settle(db, version, versions, share) if ours else None, removed
 
 
 def adopt(db: sqlite3.Connection, report_id: int) -> bool:
@@ -173,11 +179,11 @@ def _file_anew(db: sqlite3.Connection, report_id: int, item: PreparedReport) -> 
         (ADD_FILED, item.filed),
     ):
         db.executemany(statement, [(report_id, *row) for row in rows])
-    where, *_, findings, extras, _dkim, _dkim_domain = item.report
-    db.execute(_DESCRIBE, (where, findings, extras, report_id))
+    *_, findings, extras, _dkim, _dkim_domain = item.report
+    db.execute(_DESCRIBE, (findings, extras, report_id))
 
 
-def _move(db: sqlite3.Connection, report_id: int, document_id: int) -> bytes | None:
+def _move(db: sqlite3.Connection, report_id: int, document_id: int, where: str) -> bytes | None:
     """Keep a report's new document and of the old one a note; gives the hash of the old one if it was removed."""
     old_id, *old = db.execute(
         "SELECT document.id, sha256, source, file_name, document.received_at"
@@ -189,7 +195,7 @@ def _move(db: sqlite3.Connection, report_id: int, document_id: int) -> bytes | N
     ).fetchone()
     if old_id == document_id or not raw_kept:  # it was here before, and its bytes are pruned
         return None
-    db.execute("UPDATE report SET document_id = ? WHERE id = ?", (document_id, report_id))
+    db.execute(_MOVE, (document_id, where, report_id))
     db.execute("DELETE FROM sighting WHERE report_id = ? AND sha256 = ?", (report_id, sha256))
     _note_sighting(db, report_id, *old)
     removed = db.execute(
