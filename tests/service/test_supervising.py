@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.service.lines import Lines
 from tlsrpt.config import ReceiveConfig
 from tlsrpt.core.errors import OverloadError, SourceError
 from tlsrpt.intake.room import Room
@@ -19,22 +20,6 @@ from tlsrpt.service.backoff import LONGEST_S, wait_s
 from tlsrpt.service.supervising import keep_running
 
 WAY = Way(name="lmtp", kind="lmtp")
-
-
-class Lines:
-    """A log that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, dict[str, object]]] = []
-
-    def info(self, event: str, /, **fields: object) -> None:
-        self.lines.append(("info", event, fields))
-
-    def warning(self, event: str, /, **fields: object) -> None:
-        self.lines.append(("warning", event, fields))
-
-    def error(self, event: str, /, **fields: object) -> None:
-        self.lines.append(("error", event, fields))
 
 
 class Faulty:
