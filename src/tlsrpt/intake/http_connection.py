@@ -191,7 +191,10 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            cycle, app = self.pipeline.pop()
+            task = self.loop.create_task(cycle.run_asgi(app))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
         elif self._deaf:
             self._linger()
         elif self._turn is None:
