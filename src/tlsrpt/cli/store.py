@@ -35,8 +35,8 @@ def info(as_json: bool, settings: Settings) -> None:
     lines: dict[str, Any] = {
         "store": about.path,
         "schema": about.schema,
-        "size": f"{_size(about.size_bytes)}, of it {_size(about.packed_bytes)} documents "
-        f"({_size(about.raw_bytes)} as received)",
+        "size": f"{size_text(about.size_bytes)}, of it {size_text(about.packed_bytes)} documents "
+        f"({size_text(about.raw_bytes)} as received)",
         "reports": f"{about.reports:,} from {draw.plural(about.senders, 'sender')} about "
         f"{draw.plural(about.domains, 'domain')}",
         "conflicts": f"{about.conflicts:,}",
@@ -88,7 +88,7 @@ def backup(target: Path, as_json: bool, settings: Settings) -> None:
     if as_json:
         draw.json_line({"path": str(target), "size_bytes": size})
     elif not settings.quiet:
-        click.echo(f"{draw.printable(str(target))}: {_size(size)}")
+        click.echo(f"{draw.printable(str(target))}: {size_text(size)}")
 
 
 @command.command()
@@ -127,7 +127,7 @@ def prune(raw_age: str | None, facts_age: str | None, today: date, as_json: bool
     if as_json:
         draw.json_line(done)
     elif not settings.quiet:
-        freed = "the file keeps its size" if done.freed_bytes is None else f"{_size(done.freed_bytes)} freed"
+        freed = "the file keeps its size" if done.freed_bytes is None else f"{size_text(done.freed_bytes)} freed"
         click.echo(
             f"Forgot the bytes of {draw.plural(done.documents, 'document')} and the facts of "
             f"{draw.plural(done.reports, 'report')}; {freed}."
@@ -144,7 +144,8 @@ def _before(age: str | None, today: date, option: str) -> date | None:
     return today - timedelta(days=min(days, (today - date.min).days))
 
 
-def _size(size: float) -> str:
+def size_text(size: float) -> str:
+    """Bytes in the unit that fits."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024 or unit == "GiB":
             break
