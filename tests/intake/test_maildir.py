@@ -465,6 +465,17 @@ def test_left_messages_are_not_read_again_after_a_restart(box: Path) -> None:
     assert set(tree(box)) == {f"new/{name}" for name in "abcd"}
 
 
+@pytest.mark.parametrize(
+    ("after", "there"), [("seen", {"cur/a:2,FS"}), ("delete", set()), ("move", {".TLSRPT.Done/cur/a:2,FS"})]
+)
+def test_a_message_that_a_reader_moves_while_it_is_kept_is_acknowledged(box: Path, after: str, there: set[str]) -> None:
+    deliver(box, a_mail(), "a")
+    recorder = Recorder(WAY)
+    recorder.before = lambda data: (box / "new/a").rename(box / "cur/a:2,F")
+    drain(a_source(box, after=after), recorder)
+    assert {name for name in tree(box) if not name.endswith("maildirfolder")} == there
+
+
 def test_a_message_that_a_reader_moved_to_cur_is_the_same(box: Path) -> None:
     deliver(box, a_mail("DMARC"), "a")
     source = a_source(box)

@@ -238,10 +238,20 @@ class Folder:
                     flags.add("S")
                 path.rename(_free(folder / "cur", message.key, "".join(sorted(flags))))
         except FileNotFoundError:
-            return True
+            moved = self._in_cur(message) if message.part == "new" else None
+            if moved is not None:
+                self.settle(moved, failed=failed)
         except OSError as error:
             raise _refused(path, "deleted" if self._after == "delete" else "moved", error) from error
         return True
+
+    def _in_cur(self, message: Message) -> Message | None:
+        """A message that a mail reader has moved from `new` since it was listed."""
+        with self._reading(), os.scandir(self.path / "cur") as entries:
+            for entry in entries:
+                if _key(entry.name) == message.key:
+                    return Message("cur", entry.name, message.when, message.size)
+        return None
 
     def _subfolder(self, name: str) -> Path:
         """A Maildir++ folder, made when it is missing, with the rights of the Maildir itself."""
