@@ -166,6 +166,7 @@ class _Connection(asyncio.Protocol):
         self._session = Session(floor.manners)
         self._transport: asyncio.Transport | None = None
         self._client = ""
+        self._rate_key = ""
         self._place: Place | None = None  # of the message that comes in or is being kept
         self._busy = False  # a message is being kept, or TLS begun
         self._handshake: asyncio.Task[None] | None = None
@@ -186,6 +187,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self._rate_key = listening.client_key(self._client)
         if len(floor.connections) >= floor.most:
             floor.desk.status.turned_away += 1
             self._session.hang_up(Reply(421, "4.7.0", f"{floor.most} connections are open already; come again"))
@@ -268,7 +270,7 @@ class _Connection(asyncio.Protocol):
         floor, session = self._floor, self._session
         self._give_place_back()
         try:
-            floor.rates.count(listening.client_key(self._client))
+            floor.rates.count(self._rate_key)
         except OverloadError as error:
             floor.desk.status.turned_away += 1
             session.hang_up(Reply(421, "4.7.0", error.what))
