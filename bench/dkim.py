@@ -25,8 +25,10 @@ from bench import corpus
 
 COUNT, TURNS = 300, 15
 ALLOWED_US = 300
-COVERED = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type")
-COVERED += ("tls-report-domain", "tls-report-submitter")
+COVERED = (
+    "from", "to", "subject", "date", "message-id", "mime-version", "content-type", "tls-report-domain",
+    "tls-report-submitter",
+)  # fmt: skip
 
 
 def main() -> None:

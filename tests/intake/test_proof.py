@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.intake.signing import NOW, record, sign
+from tests.nameserver import name_server, txt
 from tests.strategies import domains, reports, texts
+from tlsrpt.core.limits import DEFAULT_LIMITS
 from tlsrpt.core.report import DateRange, Policy, PolicyResult, Report, Summary
-from tlsrpt.intake.dkim import Signature
+from tlsrpt.dns.exchange import Exchange, Server
+from tlsrpt.dns.resolver import Resolver
+from tlsrpt.intake.dkim import Signature, Verifier
+from tlsrpt.intake.door import open_document
 from tlsrpt.intake.proof import Proof, judge
 from tlsrpt.store.values import MailHeaders
 
@@ -250,6 +258,63 @@ def test_a_body_length_is_noted() -> None:
 def test_of_a_gateways_word_it_is_not_known_what_was_signed() -> None:
     signature = Signature(domain="sender.example", verdict="pass", told_by="mx.ward.example")
     assert judge(report(), headers(), (signature,)) == Proof(verdict="pass", domain="sender.example")
+
+
+# --- From the mail to the verdict -------------------------------------------------------------------------------------
+
+DATA = Path(__file__).parent.parent / "data" / "reports"
+GOOGLE = (DATA / "google-sts-success.eml").read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+AS_GOOGLE = ("from", "to", "subject", "date", "message-id", "mime-version", "tls-report-domain", "tls-report-submitter")
+FORGED = (
+    b'{"organization-name":"Google Inc.","date-range":{"start-datetime":"2026-03-01T00:00:00Z","end-datetime":'
+    b'"2026-03-01T23:59:59Z"},"contact-info":"tls@google.com","report-id":"forged","policies":[{"policy":{"policy-type":'
+    b'"no-policy-found","policy-domain":"ward.example"},"summary":{"total-successful-session-count":0,'
+    b'"total-failure-session-count":9}}]}'
+)
+
+
+def proofs(mail: bytes) -> dict[str | None, Proof]:
+    """Report-id -> what is proven, of every report that the door finds in a mail."""
+    arrival = open_document(mail, source="test", file_name="", limits=DEFAULT_LIMITS, received_at=DAY)
+
+    async def run(port: int) -> tuple[Signature, ...]:
+        with Exchange() as exchange:
+            resolver = Resolver(exchange, [Server("127.0.0.1", port)])
+            return await Verifier(resolver, now=lambda: NOW).verify(arrival.raw)
+
+    zone = {f"s1._domainkey.{name}": {"TXT": [txt(record())]} for name in ("google.com", "attacker.example")}
+    with name_server(zone) as server:
+        signatures = asyncio.run(run(server.port))
+    return {each.report.report_id: judge(each.report, arrival.headers, signatures) for each in arrival.reports}
+
+
+def test_a_report_as_google_sends_it_is_proven() -> None:
+    for mail in (GOOGLE, GOOGLE.replace(b"\r\n", b"\n")):
+        [proof] = proofs(sign(mail, domain="google.com", covered=AS_GOOGLE)).values()
+        assert proof == Proof(verdict="pass", domain="google.com")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        # JSON in the head: the door begins the body there
+        b"Content-Type: application/tlsrpt+json\r\n" + FORGED + b"\r\n" + sign(GOOGLE, domain="google.com"),
+        # a multipart of one's own around the signed body, whose Content-Type Google does not sign
+        b'Content-Type: multipart/mixed; boundary="x"\r\n' + sign(GOOGLE, domain="google.com", covered=AS_GOOGLE)
+        + b"\r\n--x\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + FORGED + b"\r\n--x--\r\n",
+        # one's own signature on somebody else's report
+        sign(b"From: a@attacker.example\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + FORGED, domain="attacker.example"),
+        # the signed mail inside of one's own
+        b"From: a@google.com\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\nContent-Type: application/tlsrpt+json"
+        b"\r\n\r\n" + FORGED + b"\r\n--y\r\nContent-Type: message/rfc822\r\n\r\n" + sign(GOOGLE, domain="google.com")
+        + b"\r\n--y--\r\n",
+    ],
+    ids=["head", "appended", "own-signature", "enclosed"],
+)  # fmt: skip
+def test_a_forged_report_is_read_and_not_proven(attack: bytes) -> None:
+    found = proofs(attack)
+    assert "forged" in found
+    assert all(proof.verdict != "pass" for proof in found.values())
 
 
 signatures = st.lists(

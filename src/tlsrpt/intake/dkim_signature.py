@@ -23,7 +23,7 @@ from tlsrpt.core.errors import DomainError
 from tlsrpt.core.text import printable
 
 Kind = Literal["rsa", "ed25519"]
-RawField = tuple[bytes, bytes, bytes]  # name, colon with the blanks before it, value; line ends LF, the last one off
+RawField = tuple[bytes, bytes, bytes]  # name with the blanks behind it, colon, value; line ends LF, the last one off
 
 MOST_SIGNATURES = 5  # are looked at, from the top; the rest could only make us work
 LONGEST_HEAD = 262_144  # as far as the door reads one
@@ -32,8 +32,9 @@ _LONGEST_SIGNATURE = 16_384
 _LONGEST_DATE = 200
 _PIECE = 1024 * 1024
 
+_BETWEEN_FIELDS = re.compile(rb"\n(?![ \t])")
 # A line that begins with `--` or `{` ends the head for the door (`core.mime`), so it may not be a field here.
-_FIELD = re.compile(rb"^(?!--|\{)([!-9;-~]++)([ \t]*+:)([^\n]*+(?:\n[ \t][^\n]*+)*+)\n", re.MULTILINE)
+_NAMES = re.compile(rb"(?:(?!--|\{)[!-9;-~]++[ \t]*+:)++")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _SIGNED = re.compile(rb"^dkim-signature[ \t]*+:", re.MULTILINE | re.IGNORECASE)
 # The door reads the first of each, a signature covers the last: with two of them they would speak of different mails.
@@ -41,6 +42,7 @@ _ONCE = frozenset({b"from", b"content-type", b"content-transfer-encoding", b"con
 # RFC 6376 section 3.7: the value of b= goes, with all blanks around it.
 _B_VALUE = re.compile(rb"(;[ \t\n]*+b[ \t\n]*+=)[^;]*+")
 _TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
+_BLANKS = b" \t"
 _FOLDING = b" \t\r\n"
 _CANONICAL = ("simple", "relaxed")
 _ALGORITHMS: dict[bytes, Kind] = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}  # RFC 8301, RFC 8463
@@ -67,9 +69,9 @@ class Claim(Struct, frozen=True, kw_only=True):
 class Mail:
     """A message as a verifier sees it: its fields, its body, and the hashes of that as they are asked for."""
 
-    def __init__(self, fields: list[RawField], data: bytes, body_at: int) -> None:
+    def __init__(self, fields: list[RawField], names: list[bytes], data: bytes, body_at: int) -> None:
         self.fields = fields
-        self.names = [field[0].lower() for field in fields]
+        self.names = names  # lower case
         self.data, self.body_at = data, body_at
         self._hashes: dict[str, tuple[bytes, int]] = {}
 
@@ -108,13 +110,16 @@ def read_mail(message: bytes) -> Mail:
     end = _HEAD_END.search(data, 0, LONGEST_HEAD)
     if end is None and len(data) > LONGEST_HEAD:
         raise InvalidError(f"its head is larger than {LONGEST_HEAD:,} bytes")
-    head = _line_feeds(data[: end.start() + 1] if end else data.removesuffix(b"\n") + b"\n")
-    fields: list[RawField] = _FIELD.findall(head)
-    if sum([len(name) + len(colon) + len(value) + 1 for name, colon, value in fields]) != len(head):
-        raise InvalidError("its head has a line that is no header field")
+    head = _line_feeds(data[: end.start() + 1] if end else data.removesuffix(b"\n") + b"\n")[:-1]
+    fields: list[RawField] = [line.partition(b":") for line in _BETWEEN_FIELDS.split(head)]
     if len(fields) > _MOST_FIELDS:
         raise InvalidError(f"its head has more than {_MOST_FIELDS:,} fields")
-    return Mail(fields, data, end.end() if end else len(data))
+    names = b"".join([name + colon for name, colon, _ in fields]).lower()
+    if names.count(b":") != len(fields) or not _NAMES.fullmatch(names):
+        raise InvalidError("its head has a line that is no header field")
+    if b" " in names or b"\t" in names:  # RFC 5322 section 4.5.8
+        names = names.translate(None, b" \t")
+    return Mail(fields, names.split(b":")[:-1], data, end.end() if end else len(data))
 
 
 def _line_feeds(data: bytes) -> bytes:
@@ -191,7 +196,7 @@ def read_tags(value: bytes) -> dict[bytes, bytes]:
         name = name.strip(_FOLDING)
         if not equals and not name:
             continue  # after the last semicolon
-        if not equals or not _TAG_NAME.fullmatch(name):
+        if not equals or not (name.isalpha() or _TAG_NAME.fullmatch(name)):
             raise InvalidError(f"no tag list: {_shown(each)}")
         if name in tags:
             raise InvalidError(f"has {_shown(name)}= twice")
@@ -300,34 +305,31 @@ def _look_at_body(tags: dict[bytes, bytes], digest: bytes, length: int) -> None:
 
 def _covered(signed: list[bytes], counts: Counter[bytes]) -> frozenset[str]:
     """The names of which a signature covers every field, so that nobody can have put one more on top."""
-    listed = Counter(signed)
-    return frozenset(name.decode("latin-1") for name, times in listed.items() if times >= counts[name])
+    covered = [name for name in signed if counts.get(name, 0) <= 1 or signed.count(name) >= counts[name]]
+    return frozenset(b":".join(covered).decode("latin-1").split(":"))
 
 
 def _header_hash(mail: Mail, at: int, signed: list[bytes], canonical: str) -> bytes:
     """SHA-256 of the fields named by h=, each from the last one up (section 5.4.2), and of the signature itself."""
-    form = _relaxed_field if canonical == "relaxed" else _simple_field
+    wanted = set(signed)
     places: dict[bytes, list[int]] = {}
     for place, name in enumerate(mail.names):
-        places.setdefault(name, []).append(place)
-    lines = []
-    for name in signed:
-        left = places.get(name)
-        if left:
-            lines.append(form(mail.fields[left.pop()]))
-    name, colon, value = mail.fields[at]
+        if name in wanted:
+            places.setdefault(name, []).append(place)
+    found = [mail.fields[places[name].pop()] for name in signed if places.get(name)]
+    own_name, colon, value = mail.fields[at]
     unsigned = _B_VALUE.sub(rb"\1", b";" + value, count=1)[1:]
-    lines.append(form((name, colon, unsigned)))
-    return hashlib.sha256(b"\r\n".join(lines)).digest()
+    found.append((own_name, colon, unsigned))
+    if canonical == "relaxed":
+        lines = [name.rstrip(_BLANKS).lower() + b":" + _unfolded(value) for name, _, value in found]
+        text = _squeezed(b"\n".join(lines))
+    else:
+        text = b"\n".join([b"".join(field) for field in found])
+    return hashlib.sha256(text.replace(b"\n", b"\r\n")).digest()
 
 
-def _simple_field(field: RawField) -> bytes:
-    return b"".join(field).replace(b"\n", b"\r\n")
-
-
-def _relaxed_field(field: RawField) -> bytes:
-    name, _, value = field
-    return name.lower() + b":" + _squeezed(value.replace(b"\n", b"")).strip(b" ")
+def _unfolded(value: bytes) -> bytes:
+    return value.replace(b"\n", b"").strip(_BLANKS)
 
 
 def _squeezed(text: bytes) -> bytes:
