@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from tlsrpt.store.sqlite import Store
 
 PAGE = 500
+DKIM = {  # what a verdict says, with the domain of the signature that decided it
+    "pass": "signed by {domain}, which proves the sender",
+    "pass-other": "signed by {domain}, which proves nothing of the sender",
+    "fail": "a signature that is not valid",
+    "none": "no signature",
+    "error": "not known: the key could not be looked up",
+}
+STANDINGS = ("counted", "conflict", "foreign")
 
 
 @click.command()
@@ -23,19 +31,31 @@ PAGE = 500
 @click.option("--failed", is_flag=True, help="Only with failed sessions.")
 @click.option("--conflict", is_flag=True, help="Only where two reports of one identity say different things.")
 @click.option("--findings", is_flag=True, help="Only those that depart from RFC 8460.")
+@click.option("--dkim", type=click.Choice(list(DKIM)), help="Only with this verdict on who sent it.")
+@click.option("--unproven", is_flag=True, help="Only those that no signature of their submitter proves.")
+@click.option("--standing", type=click.Choice(STANDINGS), help="Only those that count, or that do not, and why.")
 @click.option("--text", help="A part of the report-id, the organisation's name or the contact.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many. [default: 50; no limit with --json, --csv]")
 @period_options("30d")
 @json_option
 @csv_option
 @with_settings
-def command(period: Period, limit: int | None, as_json: bool, as_csv: bool, settings: Settings, **filters: Any) -> None:
+def command(
+    period: Period,
+    limit: int | None,
+    unproven: bool,
+    as_json: bool,
+    as_csv: bool,
+    settings: Settings,
+    **filters: Any,
+) -> None:
     """List the reports kept, newest first. The id at the left is for `tlsrpt show`."""
     from tlsrpt.store.sqlite import open_store
 
     with open_store(settings.store_url) as store:
         most = limit or (None if as_json or as_csv else 50)
-        lines = _lines(store, most, since=period.since, until=period.until, **filters)
+        proven = False if unproven else None
+        lines = _lines(store, most, since=period.since, until=period.until, proven=proven, **filters)
         if as_json:
             for line in lines:
                 draw.json_line(line_json(line))
@@ -71,8 +91,11 @@ def line_json(line: ReportLine) -> dict[str, Any]:
         "received_at": line.received_at,
         "sessions": {"successful": line.successful, "failed": line.failed},
         "findings": line.findings,
-        "counted": line.conflict_with is None,
+        "counted": line.standing == "counted",
+        "standing": line.standing,
         "conflict_with": line.conflict_with,
+        "dkim": line.dkim,
+        "dkim_domain": line.dkim_domain,
     }
 
 
@@ -83,10 +106,11 @@ def _draw(lines: list[ReportLine], most: int | None, settings: Settings) -> None
         draw.paragraph(f"No such report in {settings.store_url}; `tlsrpt store info` says which days there are.")
         return
     rows: list[list[draw.Cell]] = []
+    judged = any(line.dkim for line in lines)
     for line in lines:
         domains = [display_domain(name) for name in line.domains]
         more = f" and {len(domains) - 1} more" if len(domains) > 1 else ""
-        mark = "conflict" if line.conflict_with else ""
+        mark = "" if line.standing == "counted" else line.standing
         rows.append(
             [
                 str(line.id),
@@ -96,10 +120,12 @@ def _draw(lines: list[ReportLine], most: int | None, settings: Settings) -> None
                 line.successful,
                 line.failed,
                 line.findings,
+                *([(line.dkim or "-").removeprefix("pass-")] if judged else []),
                 mark,
             ]
         )
-    draw.table(("id", "day", "sender", "domain", "good", "failed", "notes", ""), rows, flexible=(2, 3))
+    head = ("id", "day", "sender", "domain", "good", "failed", "notes", *(["DKIM"] if judged else []), "")
+    draw.table(head, rows, flexible=(2, 3))
     if len(lines) == most and not settings.quiet:
         click.echo(f"The newest {most}; --limit shows more.")
 
@@ -110,7 +136,8 @@ def _csv(lines: Iterator[ReportLine]) -> None:
     def row(line: ReportLine) -> list[draw.Cell]:
         return [" ".join(line.domains) if name == "domains" else _plain(getattr(line, name)) for name in head]
 
-    draw.csv_rows([*head, "conflict_with"], ([*row(line), line.conflict_with] for line in lines))
+    more = ("conflict_with", "standing", "dkim", "dkim_domain")
+    draw.csv_rows([*head, *more], ([*row(line), *(_plain(getattr(line, name)) for name in more)] for line in lines))
 
 
 def _plain(value: Any) -> draw.Cell:

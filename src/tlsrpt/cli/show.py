@@ -46,6 +46,9 @@ def stored_json(stored: StoredReport) -> dict[str, Any]:
         "received_at": stored.received_at,
         "headers": stored.headers if stored.form == "message" else None,
         "counted": stored.counted,
+        "standing": stored.standing,
+        "dkim": stored.dkim,
+        "dkim_domain": stored.dkim_domain,
         "conflict_with": stored.conflict_with,
         "conflicts": stored.conflicts,
         "sightings": stored.sightings,
@@ -75,6 +78,7 @@ def _draw(stored: StoredReport) -> None:
     if stored.form == "message":
         headers = stored.headers
         field("Mail", f"From {headers.sender}; Message-ID {headers.message_id}; Date {headers.date}", "  ")
+    field("DKIM", _dkim(stored), "  ")
     for seen in stored.sightings:
         field("Came again", f"{seen.source}, {seen.received_at:%Y-%m-%d %H:%M} UTC", "  ")
     if stored.conflict_with:
@@ -83,6 +87,17 @@ def _draw(stored: StoredReport) -> None:
             f"report {stored.conflict_with} has the same identity and other values; that one counts, this one does not",
             "  ",
         )
+    if stored.standing == "foreign":
+        field("Not counted", "it is for domains that are not in [domains] own; see `tlsrpt domains`", "  ")
     for other in stored.conflicts:
         field("Conflict", f"report {other} has the same identity and other values; it is not counted", "  ")
     field("Bytes", f"tlsrpt show {stored.id} --raw" if stored.raw_kept else "no longer kept", "  ")
+
+
+def _dkim(stored: StoredReport) -> str:
+    from tlsrpt.cli.reports import DKIM
+
+    if stored.dkim is None:
+        mail = stored.form == "message"
+        return "nobody looked" if mail else "no mail, no signature: nothing proves who sent it"
+    return f"{stored.dkim}: {DKIM[stored.dkim].format(domain=stored.dkim_domain or 'a domain')}"
