@@ -58,6 +58,19 @@ def make_authority(folder: Path) -> Authority:
     return Authority(folder, key, certificate)
 
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def _build(
     name: str,
     key: ec.EllipticCurvePrivateKey,
@@ -81,7 +94,9 @@ def _build(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
-    if not ca:
+    if ca:  # Python 3.13 trusts no authority that does not say what its key is for
+        builder = builder.add_extension(_SIGNS, critical=True)
+    else:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 

@@ -57,10 +57,11 @@ class NameServer(threading.Thread):
         super().__init__(daemon=True)
         self.zone, self.habits = dict(zone), habits or Habits()
         self.asked: list[tuple[str, str]] = []
+        # TCP first: on a busy machine most ports are remembered for connections that are over, and few for UDP.
+        self.tcp = socket.create_server((address, port))
+        self.port = self.tcp.getsockname()[1]
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((address, port))
-        self.port = self.udp.getsockname()[1]
-        self.tcp = socket.create_server((address, self.port))
+        self.udp.bind((address, self.port))
         self._wake, self._woken = socket.socketpair()
         self.address = address
 
