@@ -6,8 +6,11 @@ has: a certificate, passwords, token introspection, namespaces, and extensions t
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
+import os
 import shutil
+import signal
 import smtplib
 import ssl
 import subprocess
@@ -105,6 +108,15 @@ class MailServer:
             self._process.wait(PATIENCE_S)
             self._process = None
 
+    def kill(self) -> None:
+        """Without a word, and every session with it."""
+        if self._process is not None:
+            for pid in (self._process.pid, *_children(self._process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.wait(PATIENCE_S)
+            self._process = None
+
     @property
     def ca_file(self) -> str:
         return str(self.folder / "ca.pem")
@@ -126,9 +138,11 @@ class MailServer:
     def flags(self, folder: str = "INBOX", user: str = "tls") -> list[str]:
         """Subject and flags of each message there, in order, without \\Recent."""
         with self.person(user) as imap:
-            typ, _ = imap.select(f'"{folder}"', readonly=True)
+            typ, [count] = imap.select(f'"{folder}"', readonly=True)
             if typ != "OK":
                 return ["no such folder"]
+            if count == b"0":
+                return []
             _, found = imap.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
             lines = []
             for item in found:
@@ -136,6 +150,17 @@ class MailServer:
                     flags = sorted(flag.decode() for flag in imaplib.ParseFlags(item[0]) if flag != b"\\Recent")
                     lines.append(" ".join([item[1].decode().removeprefix("Subject: ").strip(), *flags]))
             return lines
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that this one started and has not ended yet."""
+    children = list[int]()
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            status = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(status[1]) == pid:
+                children.append(int(entry.name))
+    return children
 
 
 @contextmanager
@@ -177,4 +202,4 @@ def mail_server(
     try:
         yield server
     finally:
-        server.stop()
+        server.kill()

@@ -28,8 +28,8 @@ SEARCHED = 20_000
 FOLDERS_NAMED = 12  # in an error
 SLACK_BYTES = 64 * 1024  # of literals beside the largest message: folder names, what else a server may send so
 
-# IMAPClient logs what is sent and received, at debug level; secrets are left out there, reports are not.
-logging.getLogger("imapclient").setLevel(logging.WARNING)
+# IMAPClient logs what is sent and received, and warns of letters that no name has; none of that is for our log.
+logging.getLogger("imapclient").setLevel(logging.ERROR)
 
 
 class LostError(SourceError):
