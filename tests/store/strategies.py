@@ -56,11 +56,15 @@ reports = st.builds(
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> Arrival:
-    """A document of up to three reports, filed under their policy domains or all under one."""
-    found = draw(st.lists(st.tuples(reports, st.none() | DOMAINS), max_size=3))
+    """A document of up to three reports, filed under their policy domains or all under one, signed or not, ours or not."""
+    dkim, foreign = st.sampled_from([None, None, "pass", "fail"]), st.sampled_from([False, False, True])
+    found = draw(st.lists(st.tuples(reports, st.none() | DOMAINS, dkim, foreign), max_size=3))
     faults = draw(st.lists(st.builds(Fault, reason=st.just("no JSON"), where=st.sampled_from(["", "a"])), max_size=2))
     return an_arrival(
-        *(incoming(report, report_domain=domain) for report, domain in found),
+        *(
+            incoming(report, report_domain=domain, dkim=verdict, foreign=is_foreign)
+            for report, domain, verdict, is_foreign in found
+        ),
         raw=draw(st.binary(min_size=1, max_size=50)),
         faults=tuple(faults),
     )

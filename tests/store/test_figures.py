@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -13,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from tests.store.builders import a_detail, a_report, an_arrival, an_entry, incoming
+from tests.store.builders import a_detail, a_report, an_arrival, an_entry, incoming, signed
 from tests.store.strategies import reports
-from tests.store.test_keep import in_memory
+from tests.store.test_keep import identity, in_memory
 from tlsrpt.core.report import Report
 from tlsrpt.store import daily, figures
 from tlsrpt.store.answers import By, Failed, Sessions, Totals
@@ -174,6 +175,40 @@ def test_totals_are_those_of_the_reports(some: list[Report]) -> None:
             assert totals.as_sent.failed == sum(e.summary.total_failure_session_count for es in mine for e in es)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(reports, st.booleans()), max_size=6, unique_by=lambda one: identity(one[0])))
+def test_figures_without_the_unproven_are_those_of_the_proven_alone(some: list[tuple[Report, bool]]) -> None:
+    """What readiness and alerts ask a second time; and who signed what changes no figure of all."""
+    with in_memory() as mixed, in_memory() as proven_alone, in_memory() as unsigned:
+        for report, is_proven in some:
+            mixed.keep([prepare(an_arrival(signed(report) if is_proven else incoming(report)))])
+            unsigned.keep([prepare(an_arrival(incoming(report)))])
+            if is_proven:
+                proven_alone.keep([prepare(an_arrival(signed(report)))])
+        for domain, by in itertools.product((None, "meadow.example", "mx1.host.example"), COMBINATIONS):
+            of_proven = summary(mixed, domain=domain, by=by, proven_only=True, **MONTH)
+            assert of_proven == summary(proven_alone, domain=domain, by=by, **MONTH)
+            assert summary(mixed, domain=domain, by=by, **MONTH) == summary(unsigned, domain=domain, by=by, **MONTH)
+        for domain in (None, "meadow.example", "mx1.host.example"):
+            for rows_for in (failure_rows, session_rows):
+                of_proven = rows_for(mixed, domain=domain, proven_only=True, **MONTH)
+                assert sorted(of_proven, key=repr) == sorted(rows_for(proven_alone, domain=domain, **MONTH), key=repr)
+            alike = session_rows(mixed, domain=domain, **MONTH), session_rows(unsigned, domain=domain, **MONTH)
+            assert sorted(alike[0], key=repr) == sorted(alike[1], key=repr)
+            sums = [Counter(), Counter()]  # type: list[Counter[Any]]
+            for total, store in zip(sums, (mixed, unsigned), strict=True):
+                for row in failure_rows(store, domain=domain, **MONTH):
+                    total[msgspec.structs.replace(row, failed=0)] += row.failed
+            assert sums[0] == sums[1]
+
+
+COMBINATIONS: tuple[tuple[By, ...], ...] = (
+    (),
+    ("domain", "day"),
+    ("policy", "sender"),
+    ("mx", "result"),
+    ("domain", "mx"),
+)
 QUERIES = [
     pytest.param(lambda *kind: figures.sessions_by(("domain", "day"), *kind), id="by domain"),
     pytest.param(figures.failed_by_type_and_host, id="failures"),

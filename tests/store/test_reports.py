@@ -7,7 +7,17 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import given, settings
 
-from tests.store.builders import FIRST_DAY, NOW, a_detail, a_report, an_arrival, an_entry, incoming
+from tests.store.builders import (
+    FIRST_DAY,
+    NOW,
+    a_detail,
+    a_report,
+    an_arrival,
+    an_entry,
+    for_others,
+    incoming,
+    signed,
+)
 from tests.store.strategies import reports
 from tests.store.test_keep import in_memory, keep
 from tlsrpt.core.errors import StoreError
@@ -51,6 +61,7 @@ def test_one_report_whole(store: Store) -> None:
     assert (found.extras, found.where, found.headers) == ({"a": [1, None]}, "a.gz", headers)
     assert (found.source, found.file_name, found.form) == ("file:/var/mail/1.eml", "1.eml", "message")
     assert (found.received_at, found.size_bytes, found.raw_kept) == (NOW, 11, True)
+    assert (found.standing, found.dkim, found.dkim_domain) == ("counted", None, None)
     assert (found.counted, found.conflict_with, found.conflicts, found.sightings) == (True, None, (), ())
     assert raw_of_report(store, kept.id) == b"From: a\r\n\r\n"
 
@@ -120,6 +131,49 @@ def test_lists_newest_day_first(many: Store, filters: dict[str, object], ids: li
     assert [line.id for line in list_reports(many, **filters).reports] == ids  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def mixed(store: Store) -> Store:
+    """Ids 1 to 5: signed, signed by another, nobody looked, in conflict with the first, for others and not signed."""
+    keep(
+        store,
+        an_arrival(signed(a_report(day=5))),
+        an_arrival(incoming(a_report(day=4), dkim="pass-other", dkim_domain="list.example")),
+        a_report(day=3),
+        an_arrival(incoming(a_report(an_entry(successful=99), day=5), dkim="fail")),
+        an_arrival(for_others(a_report(an_entry("sts", "them.example"), day=1), dkim="none")),
+    )
+    return store
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        ({"standing": "counted"}, [1, 2, 3]),
+        ({"standing": "conflict"}, [4]),
+        ({"standing": "foreign"}, [5]),
+        ({"conflict": True}, [4, 1]),
+        ({"dkim": "pass"}, [1]),
+        ({"dkim": "pass-other"}, [2]),
+        ({"dkim": "none"}, [5]),
+        ({"proven": True}, [1]),
+        ({"proven": False}, [4, 2, 3, 5]),
+        ({"proven": False, "standing": "counted", "domain": "meadow.example"}, [2, 3]),
+        ({"domain": "them.example"}, [5]),
+    ],
+)
+def test_lists_by_proof_and_standing(mixed: Store, filters: dict[str, object], ids: list[int]) -> None:
+    """Whoever doubts a figure looks for what nobody signed, and for what stands apart."""
+    assert [line.id for line in list_reports(mixed, **filters).reports] == ids  # type: ignore[arg-type]
+
+
+def test_lists_and_single_reports_say_the_same_of_proof_and_standing(mixed: Store) -> None:
+    for line in list_reports(mixed).reports:
+        one = report_by_id(mixed, line.id)
+        assert (one.standing, one.dkim, one.dkim_domain) == (line.standing, line.dkim, line.dkim_domain)
+        assert one.counted is (line.standing == "counted")
+    assert list_reports(mixed, dkim="pass-other").reports[0].dkim_domain == "list.example"
+
+
 @pytest.mark.parametrize("domain", [None, "meadow.example"])
 def test_pages_give_each_report_once(many: Store, domain: str | None) -> None:
     """A cursor, not an offset: what comes in meanwhile moves nothing."""
@@ -150,6 +204,7 @@ def test_an_endless_text_is_an_error(store: Store) -> None:
 def test_a_line_says_what_a_list_shows(store: Store) -> None:
     keep(store, a_report(an_entry("sts", "a.example", failed=2), an_entry("sts", "b.example"), days=7))
     (line,) = list_reports(store).reports
+    assert (line.standing, line.dkim, line.dkim_domain) == ("counted", None, None)
     assert (line.domains, line.successful, line.failed) == (("a.example", "b.example"), 20, 2)
     assert (line.day, line.start_datetime) == (FIRST_DAY.date(), FIRST_DAY)
     assert line.end_datetime == FIRST_DAY + timedelta(days=7, seconds=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,7 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.store.builders import FIRST_DAY, NOW, a_detail, a_report, an_arrival, an_entry, incoming, rows_of
+from tests.store.builders import (
+    FIRST_DAY,
+    NOW,
+    a_detail,
+    a_report,
+    an_arrival,
+    an_entry,
+    for_others,
+    incoming,
+    rows_of,
+    signed,
+)
 from tests.store.strategies import arrivals
 from tests.store.test_keep import TALLIES, in_memory, keep, results, sessions
 from tlsrpt.core.errors import StoreBusyError, StoreError
@@ -20,13 +32,13 @@ from tlsrpt.store import sqlite_upkeep
 from tlsrpt.store.figures import summary
 from tlsrpt.store.reports import list_quarantine, list_reports, raw_of_quarantine, raw_of_report, report_by_id
 from tlsrpt.store.rows import prepare
-from tlsrpt.store.sqlite import Store, open_store
+from tlsrpt.store.sqlite import Store, connect, engine_over, open_store
 from tlsrpt.store.sqlite_check import MOST_PROBLEMS, check
 from tlsrpt.store.sqlite_prune import prune
 from tlsrpt.store.sqlite_schema import MIGRATIONS, migrate
 from tlsrpt.store.sqlite_upkeep import backup, info, upgrade_store
 from tlsrpt.store.values import Arrival, Fault, MailHeaders
-from tlsrpt.store.version import HEAD, REVISIONS
+from tlsrpt.store.version import APPLICATION_ID, HEAD, REVISIONS
 
 TOMORROW = NOW.date() + timedelta(days=1)
 ALWAYS = {"since": date(1970, 1, 1), "until": date(9999, 12, 31)}
@@ -35,7 +47,7 @@ FINDING = Finding(code="null-contact-info", severity="warning", where="contact-i
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    """Reports 1 to 3 on three days, a conflict (4), a quarantine entry."""
+    """Reports 1 to 3 on three days, a conflict (4), a quarantine entry; foreign ones are in test_standing.py."""
     failing = an_entry(failed=3, details=(a_detail("certificate-expired", 3, sending_mta_ip="192.0.2.1"),))
     keep(
         store,
@@ -55,6 +67,7 @@ def test_info_counts(filled: Store) -> None:
     found = info(filled)
     assert (found.reports, found.conflicts, found.quarantined, found.documents) == (4, 1, 1, 5)
     assert (found.failure_rows, found.domains, found.senders, found.pruned) == (3, 2, 1, 0)
+    assert (found.foreign, found.proven) == (0, 0)
     assert (found.first_day, found.last_day) == (FIRST_DAY.date(), FIRST_DAY.date() + timedelta(days=2))
     assert (found.path, found.schema, found.last_received) == (str(filled.path), HEAD, NOW)
     assert found.size_bytes > 0
@@ -83,6 +96,16 @@ def test_info_of_nothing(store: Store) -> None:
         pytest.param("DELETE FROM policy WHERE report_id = 3", "report 3", id="a policy"),
         pytest.param("DELETE FROM document WHERE id = 1", "report, row 1: what it belongs to in document", id="orphan"),
         pytest.param("UPDATE report SET counted = 1", "is missing or not what is stored", id="a conflict counted"),
+        pytest.param("UPDATE report SET counted = 1 WHERE id = 4", "report 4: counted, foreign and", id="in conflict"),
+        pytest.param(
+            "UPDATE report SET counted = 1, conflict_with = NULL WHERE id = 4", "report 4: counted beside", id="twice"
+        ),
+        pytest.param("UPDATE report SET foreign_ = 1 WHERE id = 2", "report 2: counted, foreign and", id="foreign"),
+        pytest.param(
+            "UPDATE report SET conflict_with = 3 WHERE id = 4", "report 4: not counted, and no report", id="conflict"
+        ),
+        pytest.param("UPDATE report SET dkim = 'pass' WHERE id = 3", "tally: ", id="proof that no tally has"),
+        pytest.param("UPDATE tally SET proven = 1", "tally: ", id="proof that no report has"),
         pytest.param("UPDATE document SET raw = x'00', packing = '' WHERE id = 2", "document 2: its bytes", id="bytes"),
         pytest.param("UPDATE document SET raw = x'ff' WHERE id = 1", "document 1: its bytes can't be", id="packing"),
     ],
@@ -166,6 +189,56 @@ def next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"tlsrpt.store.{module}.HEAD", "9000")
         monkeypatch.setattr(f"tlsrpt.store.{module}.REVISIONS", (*REVISIONS, "9000"))
     return migrations
+
+
+def as_of(revision: str, store: Store, path: Path) -> None:
+    """Write what is in a store into one of an older schema, as that had it."""
+    with closing(connect(make_at(revision, path), timeout_s=5)) as old:
+        old.execute("ATTACH ? AS new", (str(store.path),))
+        old.execute("PRAGMA foreign_keys = OFF")
+        tables = [name for (name,) in old.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            if table != "alembic_version":
+                columns = ", ".join(f'"{row[1]}"' for row in old.execute(f"PRAGMA main.table_info({table})"))
+                old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")  # noqa: S608
+
+
+def make_at(revision: str, path: Path) -> Path:
+    """An empty store of an older schema."""
+    from alembic import command
+    from alembic.config import Config
+
+    path.touch()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with closing(connect(path, timeout_s=5)) as db, engine_over(db).connect() as connection:
+        db.execute("PRAGMA journal_mode = WAL")
+        config.attributes["connection"] = connection
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        command.upgrade(config, revision)
+        connection.commit()
+    return path
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_an_older_store_is_upgraded_with_its_rows_intact(filled: Store, tmp_path: Path, revision: str) -> None:
+    """Every released schema: all that was kept is there, and as if this version had kept it."""
+    path = tmp_path / "old.db"
+    as_of(revision, filled, path)
+    done = upgrade_store(str(path))
+    assert (done.before, done.after) == (revision, HEAD)
+    with open_store(str(path)) as store:
+        for (table,) in filled.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            assert rows_of(store, table) == rows_of(filled, table), table
+        assert check(store, raw=True).problems == ()
+        again = an_arrival(signed(a_report(an_entry(successful=99))), raw=b"signed")
+        assert results(keep(store, again, a_report(day=7))) == ["known", "new"]
+        assert report_by_id(store, 4).counted
+        assert check(store, raw=True).problems == ()
+    with sqlite3.connect(str(done.backup)) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == (revision,)
+    copy.close()
 
 
 def test_upgrade_makes_a_backup_and_then_the_step(filled: Store, next_schema: Path) -> None:
@@ -267,6 +340,25 @@ def test_late_reports_for_pruned_days_are_kept_and_counted(filled: Store) -> Non
     assert check(filled).problems == ()
     filled.connection.execute("UPDATE tally SET reports = 9 WHERE domain = '*'")
     assert check(filled).problems != ()
+
+
+def test_pruned_facts_of_foreign_and_proven_reports(store: Store) -> None:
+    """They hold addresses, too; what is left says that they were here, and how they stood."""
+    hostile = a_report(an_entry("sts", "x" * 300 + ".example"), report_id="2")
+    keep(store, an_arrival(signed()), an_arrival(for_others(hostile)), a_report(an_entry(successful=99)))
+    before = sessions(store), [rows_of(store, table) for table in TALLIES]
+    assert prune(store, raw_before=TOMORROW, facts_before=TOMORROW).reports == 3
+    assert (sessions(store), [rows_of(store, table) for table in TALLIES]) == before
+    for table in ("policy", "failure", "finding", "filed", "sighting"):
+        assert rows_of(store, table) == [], table
+    stands = "SELECT counted, foreign_, conflict_with, dkim, dkim_domain FROM report ORDER BY id"
+    assert store.connection.execute(stands).fetchall() == [
+        (1, 0, None, "pass", None),
+        (0, 1, None, None, None),
+        (0, 0, 1, None, None),
+    ]
+    assert (info(store).foreign, info(store).conflicts, info(store).proven) == (1, 1, 1)
+    assert check(store, raw=True).problems == ()
 
 
 def test_pruning_nothing_removes_nothing(filled: Store) -> None:

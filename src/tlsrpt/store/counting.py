@@ -18,6 +18,8 @@ Figures of a row, each a plain sum over reports:
     mentions    1 in each of them: reports that have this policy type
     not_itemised  failed sessions that no failure row explains (R4-03)
 
+The store keeps these for reports that their submitter signed (`proven`) apart from those for the others.
+
 A row of the failure tally says the same of failure rows of one kind: how many reports have them, their failed
 sessions as sent, and what counts of these by the same rule, for rows that are alike but for the policy.
 
