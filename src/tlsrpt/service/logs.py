@@ -36,7 +36,6 @@ def make_log(config: LogConfig, stream: TextIO = sys.stderr) -> Log:
             _Lines(stream),
             processors=[
                 structlog.processors.format_exc_info,
-                _stamp,
                 _fit,
                 _as_words if console else _as_json,
             ],
@@ -61,16 +60,9 @@ class _Lines:
     debug = warning = error = info
 
 
-def _stamp(_logger: object, level: str, event: Event) -> Event:
-    stamped = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level}
-    stamped["event"] = event.pop("event")
-    stamped.update(event)
-    return stamped
-
-
-def _fit(_logger: object, _level: str, event: Event) -> Event:
-    """Empty values go, long and unprintable ones are made fit."""
-    fit = {}
+def _fit(_logger: object, level: str, event: Event) -> Event:
+    """When, how grave, what, then the rest: without empty values, with long and unprintable ones made fit."""
+    fit = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event.pop("event")}
     for key, value in event.items():
         if isinstance(value, str):
             value = printable(value, limit=_TRACE_CHARACTERS if key == "exception" else _VALUE_CHARACTERS)
