@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from bench import corpus
 
 COUNT, TURNS = 300, 15
-ALLOWED_US = 300
+ALLOWED_US, DKIMPY_US = 300, 450  # the figure to keep, and dkimpy's on the machine that it was set on
 COVERED = (
     "from", "to", "subject", "date", "message-id", "mime-version", "content-type", "tls-report-domain",
     "tls-report-submitter",
@@ -62,7 +62,8 @@ def main() -> None:
     our_s = taken["ours"]
     for name, seconds in taken.items():
         print(f"{name:8}{seconds * 1e6:8.0f} us{seconds / our_s:8.2f} x ours")
-    print(f"allowed {ALLOWED_US:8} us: {'kept' if our_s * 1e6 <= ALLOWED_US else 'MISSED'}")
+    scaled_us = our_s / taken["dkimpy"] * DKIMPY_US
+    print(f"where dkimpy takes {DKIMPY_US} us: {scaled_us:.0f} us, of {ALLOWED_US} that are allowed")
 
 
 def signed(mail: bytes, pem: bytes) -> bytes:

@@ -359,6 +359,14 @@ def test_head_and_body_part_where_the_door_parts_them(message: bytes) -> None:
     assert mail.data[mail.body_at :] == data[at:]
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
+@pytest.mark.parametrize("body", [b"", b"\n", b"\r\n", b"x", b"\r\n\r\nx\n\n"])
+def test_an_empty_line_ends_the_head(end: bytes, body: bytes) -> None:
+    mail = read_mail(b"From: a\nTo: b" + end + body)
+    assert mail.names == [b"from", b"to"]
+    assert mail.data[mail.body_at :] == body
+
+
 @given(st.binary(max_size=200) | bodies)
 def test_bodies_are_canonical_as_dkimpys(body: bytes) -> None:
     lines = body.replace(b"\r", b"")

@@ -35,7 +35,6 @@ _PIECE = 1024 * 1024
 _BETWEEN_FIELDS = re.compile(rb"\n(?![ \t])")
 # A line that begins with `--` or `{` ends the head for the door (`core.mime`), so it may not be a field here.
 _NAMES = re.compile(rb"(?:(?!--|\{)[!-9;-~]++[ \t]*+:)++")
-_HEAD_END = re.compile(rb"\n\r?\n")
 _SIGNED = re.compile(rb"^dkim-signature[ \t]*+:", re.MULTILINE | re.IGNORECASE)
 # The door reads the first of each, a signature covers the last: with two of them they would speak of different mails.
 _ONCE = frozenset({b"from", b"content-type", b"content-transfer-encoding", b"content-disposition"})
@@ -107,10 +106,10 @@ def read_mail(message: bytes) -> Mail:
     data = message.lstrip(b"\xef\xbb\xbf\r\n")  # as the door does
     if data.startswith(b"From "):
         data = data[data.find(b"\n") + 1 :]
-    end = _HEAD_END.search(data, 0, LONGEST_HEAD)
-    if end is None and len(data) > LONGEST_HEAD:
+    end, body_at = _head_end(data)
+    if end < 0 and len(data) > LONGEST_HEAD:
         raise InvalidError(f"its head is larger than {LONGEST_HEAD:,} bytes")
-    head = _line_feeds(data[: end.start() + 1] if end else data.removesuffix(b"\n") + b"\n")[:-1]
+    head = _line_feeds(data[: end + 1] if end >= 0 else data.removesuffix(b"\n") + b"\n")[:-1]
     fields: list[RawField] = [line.partition(b":") for line in _BETWEEN_FIELDS.split(head)]
     if len(fields) > _MOST_FIELDS:
         raise InvalidError(f"its head has more than {_MOST_FIELDS:,} fields")
@@ -119,7 +118,16 @@ def read_mail(message: bytes) -> Mail:
         raise InvalidError("its head has a line that is no header field")
     if b" " in names or b"\t" in names:  # RFC 5322 section 4.5.8
         names = names.translate(None, b" \t")
-    return Mail(fields, names.split(b":")[:-1], data, end.end() if end else len(data))
+    return Mail(fields, names.split(b":")[:-1], data, body_at)
+
+
+def _head_end(data: bytes) -> tuple[int, int]:
+    """Where the last line of the head ends, and where the body begins; -1 and the end of all where there is none."""
+    crlf = data.find(b"\n\r\n", 0, LONGEST_HEAD)
+    lf = data.find(b"\n\n", 0, LONGEST_HEAD if crlf < 0 else crlf + 1)
+    if lf >= 0:
+        return lf, lf + 2
+    return (crlf, crlf + 3) if crlf >= 0 else (-1, len(data))
 
 
 def _line_feeds(data: bytes) -> bytes:
@@ -135,12 +143,12 @@ def read_claims(message: bytes, now: float) -> list[Claim]:
     try:
         mail = read_mail(message)
     except InvalidError as error:
-        end = _HEAD_END.search(message, 0, LONGEST_HEAD)
-        signed = _SIGNED.search(message, 0, end.start() if end else LONGEST_HEAD)
+        end, _ = _head_end(message)
+        signed = _SIGNED.search(message, 0, end if end >= 0 else LONGEST_HEAD)
         return [Claim(domain="", selector="", fault=str(error))] if signed else []
-    signatures = [at for at, name in enumerate(mail.names) if name == b"dkim-signature"]
-    if not signatures:
+    if b"dkim-signature" not in mail.names:
         return []
+    signatures = [at for at, name in enumerate(mail.names) if name == b"dkim-signature"]
     counts = Counter(mail.names)
     doubled = next((name for name in _ONCE if counts[name] > 1), None)
     if doubled is not None:
