@@ -196,7 +196,7 @@ def test_both_services_are_locked_in_alike() -> None:
 
 def test_units_call_verbs_and_options_that_there_are() -> None:
     commands = [command for name in ("tlsrpt.service", "tlsrpt-receive-once.service") for command in called(name)]
-    assert len(commands) == 3
+    assert len(commands) == 2
     for command in commands:
         verb_of(command)
 
