@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from bench import corpus
+from tests.intake.signing import sign
 from tests.service.lines import Lines
 from tlsrpt.config import QuarantineConfig, ReceiveConfig
 from tlsrpt.core.errors import OverloadError, StoreBusyError, StoreError
@@ -257,6 +258,20 @@ def test_a_waiter_who_has_left_holds_up_nobody_and_its_report_is_kept(tmp_path: 
 
     assert with_reception(tmp_path, work) == "new"
     assert kept(tmp_path / "store.db") >= 1
+
+
+def test_a_key_that_cannot_be_looked_up_refuses_nobody(tmp_path: Path) -> None:
+    """DNS could not tell: with `unproven = "refuse"` the sender is asked to come again, and not refused."""
+    (document,) = corpus.documents("typical", 1)
+    way = Way(name="lmtp", kind="lmtp", unproven="refuse")
+    mail = sign(corpus.as_mail(document).replace(b"\nDKIM-Signature:", b"\nX-Old:"), domain=document.sender)
+
+    async def work(at: Surroundings) -> str:
+        with pytest.raises(OverloadError, match="could not be looked up"):
+            await at.desk.take(mail, way=way)
+        return (await at.desk.take(mail, way=msgspec.structs.replace(way, unproven="accept"))).outcome
+
+    assert with_reception(tmp_path, work, way=way) == "new"
 
 
 def test_places_outlive_the_service(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ T = TypeVar("T")
 # that unpacks to `limits.ratio` times its size. Nearly all reports are smaller, and a thread costs more than they do.
 SMALL_BYTES = 32 * 1024
 READERS = 2
+DNS_AGAIN_S = 120
 RECOUNT_S = 300.0  # the quarantine is counted anew: people retry and prune
 REASON_CHARACTERS = 300
 
@@ -149,6 +150,8 @@ class Reception:
             reports = [self._look_at(each, arrival, signatures, noted, way) for each in arrival.reports]
             unproven = way.unproven != "accept" and [each for each in reports if each.dkim != "pass"]
             if unproven:
+                if any(each.dkim == "error" for each in unproven):  # or a hiccup of DNS would bounce honest reports
+                    raise OverloadError("the DKIM key could not be looked up", retry_after_s=DNS_AGAIN_S)
                 if way.unproven == "refuse":
                     return Taken(outcome="refused", reason=_reason(_unproven(unproven[0], way)))
                 faults = [Fault(reason=_unproven(each, way), where=each.where) for each in unproven]
@@ -280,7 +283,6 @@ def _unproven(report: IncomingReport, way: Way) -> str:
             "pass-other": f"DKIM: signed by {report.dkim_domain}, not by its submitter",
             "fail": "DKIM: no signature is valid",
             "none": "DKIM: no signature",
-            "error": "DKIM: the key could not be looked up",
         }[report.dkim]
     return f"not proven to come from {report.report.submitter}: {why}"
 
