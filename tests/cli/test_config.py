@@ -23,6 +23,7 @@ from tests.cli.command import tlsrpt
 from tlsrpt.cli.config_faults import is_endless, shape_faults
 from tlsrpt.cli.config_keys import tables
 from tlsrpt.cli.config_lint import lint_config
+from tlsrpt.cli.config_places import line_of, lines_of
 from tlsrpt.cli.config_text import beginning, effective, sample
 from tlsrpt.cli.configuration import parse, parse_config
 from tlsrpt.cli.toml import quoted
@@ -469,6 +470,65 @@ def test_certificates_and_keys_are_read_and_matched(tmp_path: Path) -> None:
     assert pair(good, key) == ["warning secret-exposed source.https[1].key"]
 
 
+# --- Lines ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_setting_is_found_in_its_line() -> None:
+    text = uncommented(sample())
+    lines = lines_of(text)
+    written = text.split("\n")
+    for table in tables():
+        path = table.path.replace("source.imap", "source.imap[1]").replace("source.graph", "source.graph[1]")
+        path = path if "[" in path or not table.many else f"{path}[1]"
+        assert written[lines[path] - 1].startswith(table.heading)
+        for key in table.keys:
+            assert written[lines[f"{path}.{key.name}"] - 1].startswith(f"{key.name} = ")
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("source.https[2].listen", 8),
+        ("source.https[2].nothing", 7),
+        ("source.https[2]", 7),
+        ("source.https[1].proxies[2]", 2),
+        ("source.imap[1].oauth.tenant", 14),
+        pytest.param("source.imap[2].oauth.tenant", 15, id="a dotted key is found by its table"),
+        ("domains.own", 18),
+        ("source.s3[1]", None),
+        ("top of the file", None),
+    ],
+)
+def test_tables_are_counted_and_texts_skipped(where: str, line: int | None) -> None:
+    """Lines within a list or a long text are none of keys and headings."""
+    text = """[[source.https]]
+proxies = [ # "
+  "[x",
+  "]]",
+]
+path = "/#["
+[[source.https]]
+listen = "x"
+[[source.imap]]
+user = '''
+[domains]
+own = 1'''
+[source.imap.oauth]
+tenant = "a"
+[[source.imap]]
+oauth.tenant = "b"
+[domains]
+own = "any"
+"""
+    assert line_of(lines_of(text), where) == line
+
+
+@given(st.text(max_size=80), st.text(max_size=20))
+def test_any_text_has_lines(text: str, where: str) -> None:
+    line = line_of(lines_of(text), where)
+    assert line is None or 1 <= line <= text.count("\n") + 1
+
+
 # --- The command ----------------------------------------------------------------------------------------------------
 
 
@@ -485,6 +545,7 @@ def test_check_ends_with_the_verdict(tmp_path: Path) -> None:
     path.write_text(HTTPS + HTTPS)
     done = tlsrpt("config", "check", "--config", path)
     assert (done.returncode, done.stdout.splitlines()[0]) == (1, f"{path}: not usable")
+    assert "address-taken at source.https[2].listen (line 4): " in done.stdout
     done = tlsrpt("config", "check", tmp_path / "none")
     assert (done.returncode, done.stdout) == (2, "")
     assert (

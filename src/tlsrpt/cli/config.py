@@ -74,13 +74,30 @@ def _check(path: Path) -> Checked:
 
 
 def _draw(checked: Checked) -> None:
+    from msgspec.structs import replace
+
+    from tlsrpt.cli.config_places import line_of
+
     words, colour = VERDICTS[checked.verdict]
     click.echo(f"{draw.printable(checked.file)}: " + click.style(words, fg=colour, bold=True))
     if checked.sources:
         draw.paragraph(f"{draw.plural(len(checked.sources), 'source')}: {', '.join(checked.sources)}", "  ")
+    lines = _lines(Path(checked.file)) if checked.findings else {}
     for finding in checked.findings:
+        line = line_of(lines, finding.where)
         click.echo()
-        draw.findings([finding])
+        draw.findings([replace(finding, where=f"{finding.where} (line {line})") if line else finding])
+
+
+def _lines(path: Path) -> dict[str, int]:
+    from tlsrpt.cli.config_places import lines_of
+    from tlsrpt.cli.configuration import read_text
+    from tlsrpt.core.errors import ConfigError
+
+    try:
+        return lines_of(read_text(path))
+    except ConfigError:
+        return {}  # what is wrong with it is among the findings
 
 
 @command.command()
