@@ -267,7 +267,7 @@ def test_an_authority_that_can_not_be_read_is_named(
 ) -> None:
     if content is not None:
         (tmp_path / "other.pem").write_text(content)
-    with pytest.raises(ConfigError, match=f"ca_file .*other.pem {reason}"):
+    with pytest.raises(SourceError, match=f"ca_file .*other.pem {reason}"):
         token_source(a_config(server, tmp_path, ca_file=str(tmp_path / "other.pem"))).token()
 
 
@@ -357,7 +357,7 @@ def test_a_key_file_that_can_not_be_used_is_named_and_not_shown(
     key: dict[str, object], changes: dict[str, Any], reason: str, server: HttpsServer, tmp_path: Path
 ) -> None:
     config = google(server, tmp_path, key_file=write_key(tmp_path, server, **key), **changes)
-    with pytest.raises(ConfigError, match=reason) as error:
+    with pytest.raises(SourceError, match=reason) as error:
         token_source(config).token()
     assert "PRIVATE KEY" not in "".join(traceback.format_exception(error.value))
     assert server.requests == []

@@ -91,7 +91,8 @@ class Login:
             raise SourceError(f"the server takes no password; it offers {_offers(client)}")
         if not (config.user + password).isascii():
             raise SourceError("the server offers no AUTH=PLAIN, which a name or password beyond ASCII needs")
-        self._try(lambda: client.login(config.user, password), password)
+        user = config.user.replace("\\", "\\\\").replace('"', '\\"')
+        self._try(lambda: client.login(f'"{user}"', password), password)  # the library quotes the password alone
         return "LOGIN"
 
     def _by_token(self, client: Any, token: str) -> str:
@@ -124,13 +125,10 @@ class Login:
             ) from None  # its context holds what was sent
 
     def _advice(self, told: str) -> str:
-        if "authenticated but not connected" in told:
-            # Exchange took the token and has no such mailbox for it.
-            return "the mailbox is another, or the service principal has no rights on it (Add-MailboxPermission)"
         host = self._config.host.lower()
         if self._tokens is None and host.endswith((".office365.com", ".outlook.com")):
             return "Exchange Online takes no password for IMAP; use oauth"
-        return ""
+        return advice(told)
 
 
 class _Answers:
@@ -154,6 +152,13 @@ def said(text: str, *secrets: str) -> str:
         text = text.replace(secret, "(secret)")
     text = _BYTES.sub(r"\2", text)
     return printable(text.strip(), SAID_CHARACTERS)
+
+
+def advice(told: str) -> str:
+    """What to do about what a server said; "" where only the server's administrator knows."""
+    if "authenticated but not connected" in told:  # of Exchange, which took the token and has no such mailbox for it
+        return "the mailbox is another, or the service principal has no rights on it (Add-MailboxPermission)"
+    return ""
 
 
 def _offers(client: Any) -> str:

@@ -17,10 +17,10 @@ from imapclient import IMAPClient
 from msgspec import Struct
 
 from tlsrpt.config import ImapSource
-from tlsrpt.core.errors import ConfigError, SourceError
+from tlsrpt.core.errors import SourceError
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.text import printable
-from tlsrpt.intake.imap_login import Login, LoginRefusedError, said
+from tlsrpt.intake.imap_login import Login, LoginRefusedError, advice, said
 from tlsrpt.intake.imap_wire import Lifeline, Wire
 
 # Of a folder that holds more, parts are searched: the answer to a search is one line, of up to eleven bytes a message.
@@ -74,7 +74,6 @@ class Session:
         """Connect, log in, and learn how folders are called there.
 
         Raises:
-            ConfigError: the configuration can't work.
             LoginRefusedError, LostError, SourceError: it can't be done now.
         """
         try:
@@ -85,7 +84,7 @@ class Session:
                 raise
             self.drop()
             self._connect()
-        with self._telling("be asked for its folders"):
+        with self._telling("tell its folders"):
             if self._client.has_capability("ID"):  # RFC 2971; some providers let nobody in who does not say this
                 self._client.id_({"name": "tlsrpt"})
             self._name_folders()
@@ -93,7 +92,7 @@ class Session:
     def _connect(self) -> None:
         config = self._config
         context = _trust(config.ca_file)
-        with self._telling("be reached"):
+        with self._telling("let us in"):
             self._client = _Client(
                 lambda: Wire(
                     config.host,
@@ -108,7 +107,7 @@ class Session:
             )
             self._wire = self._client.wire
         try:
-            with self._telling("be logged in to"):
+            with self._telling("let us in"):
                 self.mechanism = self._login.log_in(self._client)
         except SourceError as error:
             error.where = error.where or self.where
@@ -120,7 +119,7 @@ class Session:
 
     def close(self) -> None:
         """Log out. A server that does not answer that is not waited for any longer than for anything else."""
-        with contextlib.suppress(SourceError), self._telling("be left"):
+        with contextlib.suppress(SourceError), self._telling("let us go"):
             self._client.logout()
         self.drop()
 
@@ -150,7 +149,7 @@ class Session:
             raise
         except RefusedError as error:
             raise self._error(
-                f"the folder {printable(name)} can't be opened: {error.what}", fix=self._folders_there()
+                f"the folder {printable(name)} can't be opened: {error.what}", fix=error.fix or self._folders_there()
             ) from error
         self._exists = int(told.get(b"EXISTS", 0))
         uidnext = told.get(b"UIDNEXT")
@@ -187,7 +186,7 @@ class Session:
         """What the server says of the messages' sizes; those that are gone are left out."""
         with self._telling("tell sizes"):
             told = self._client.fetch(uids, ["RFC822.SIZE"])
-        return {uid: int(told[uid].get(b"RFC822.SIZE", 0)) for uid in uids if uid in told}
+            return {uid: int(told[uid].get(b"RFC822.SIZE", 0)) for uid in uids if uid in told}
 
     def messages(self, uids: Sequence[int]) -> dict[int, bytes]:
         """The messages, unchanged by being fetched; those that are gone are left out.
@@ -264,7 +263,7 @@ class Session:
             exists = None
         elif told.get("EXISTS") and told["EXISTS"][-1] != b"%d" % (exists or 0):
             return  # told while we looked
-        with self._telling("be waited at"):
+        with self._telling("let us wait"):
             self._wire.idle(seconds, exists)
 
     def offers(self, capability: str) -> bool:
@@ -324,11 +323,14 @@ class Session:
         self.done_folder = named(config.done_folder)
         self.failed_folder = named(config.failed_folder) if config.failed_folder else self.done_folder
         if _same(self.folder, self.done_folder) or _same(self.folder, self.failed_folder):
-            raise ConfigError("done_folder or failed_folder is the folder that reports arrive in", where=self.where)
+            raise self._error("done_folder or failed_folder is the folder that reports arrive in")
 
     def _folders_there(self) -> str:
-        with self._telling("list folders"):
+        names = list[str]()
+        with contextlib.suppress(RefusedError), self._telling("list folders"):
             names = [name for _, _, name in self._client.list_folders("", "*")]
+        if not names:
+            return ""
         shown = ", ".join(printable(name, 60) for name in sorted(names)[:FOLDERS_NAMED])
         more = len(names) - FOLDERS_NAMED
         return f"there are: {shown}" + (f" and {more:,} more" if more > 0 else "")
@@ -338,15 +340,25 @@ class Session:
     def _error(self, what: str, *, fix: str = "") -> SourceError:
         return SourceError(what, where=self.where, fix=fix)
 
+    def _goodbye(self) -> str:
+        """What the server gave as its reason to end the connection."""
+        told = self._wire.untagged_responses.get("BYE") if self._wire is not None else None
+        return (
+            said(b" ".join(part for part in told if isinstance(part, bytes)).decode("utf-8", "replace")) if told else ""
+        )
+
     @contextlib.contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
         """What a library raises, as one of ours; `doing`: what could not be done."""
         try:
             yield
         except imaplib.IMAP4.abort as error:
-            raise LostError(f"the connection is lost: {said(str(error))}", where=self.where) from error
+            raise LostError(
+                f"the connection is lost: {self._goodbye() or said(str(error))}", where=self.where
+            ) from error
         except imaplib.IMAP4.error as error:
-            raise RefusedError(f"the server would not {doing}: {said(str(error))}", where=self.where) from error
+            told = said(str(error))
+            raise RefusedError(f"the server would not {doing}: {told}", where=self.where, fix=advice(told)) from error
         except ssl.SSLCertVerificationError as error:
             raise self._error(
                 f"the server's certificate is not trusted: {said(error.verify_message)}",
@@ -358,7 +370,7 @@ class Session:
         except TimeoutError as error:
             raise LostError(f"no answer within {self._config.within_s:g} s", where=self.where) from error
         except OSError as error:
-            raise LostError(f"can't {doing}: {said(error.strerror or str(error))}", where=self.where) from error
+            raise LostError(f"no connection: {said(error.strerror or str(error))}", where=self.where) from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             # Of IMAPClient's parsers, for what is no IMAP.
             raise LostError(f"the server's answer can't be read: {said(str(error))}", where=self.where) from error
@@ -416,4 +428,4 @@ def _trust(ca_file: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:
         reason = "holds no certificate" if isinstance(error, ssl.SSLError) else f"can't be read: {error.strerror}"
-        raise ConfigError(f"ca_file {printable(ca_file)} {reason}") from error
+        raise SourceError(f"ca_file {printable(ca_file)} {reason}") from error

@@ -56,7 +56,7 @@ class TokenSource:
     """Hands out an access token, and asks for a new one when the old is about to end or was refused.
 
     Args:
-        ask: asks for one; raises ConfigError or SourceError.
+        ask: asks for one; raises SourceError.
         clock: steady seconds.
     """
 
@@ -74,7 +74,6 @@ class TokenSource:
             refused: a token that the mail server did not take: it is not handed out again. Several callers that were
                 refused the same one cause one request.
         Raises:
-            ConfigError: the configuration can't give one.
             SourceError: there is none now; says who refused, and why.
         """
         with self._lock:
@@ -178,11 +177,14 @@ class _ServiceAccount:
         config = self._config
         key = _read_key(config.key_file)
         if config.client_id not in (key.client_email, key.client_id):
-            raise ConfigError(
+            raise SourceError(
                 f"oauth: client_id is {printable(config.client_id)}, but {printable(config.key_file)} is the key of "
                 f"{printable(key.client_email)}"
             )
-        url = _https(config.token_url or key.token_uri)
+        try:
+            url = _https(config.token_url or key.token_uri)
+        except ConfigError as error:  # of the file, which may be put right while we run
+            raise SourceError(error.what) from error
         now = int(self._now())
         claims = {
             "iss": key.client_email,
@@ -205,7 +207,7 @@ def _read_key(file: str) -> _Key:
     try:
         return msgspec.json.decode(data, type=_Key)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ConfigError(f"oauth: {printable(file)} is no service account's key in JSON") from None
+        raise SourceError(f"oauth: {printable(file)} is no service account's key in JSON") from None
 
 
 def _signed(claims: dict[str, object], key: _Key, file: str) -> str:
@@ -221,7 +223,7 @@ def _signed(claims: dict[str, object], key: _Key, file: str) -> str:
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it is encrypted
         private = None
     if not isinstance(private, RSAPrivateKey):
-        raise ConfigError(f"oauth: {printable(file)} holds no RSA key that can be read")
+        raise SourceError(f"oauth: {printable(file)} holds no RSA key that can be read")
     header = {"alg": "RS256", "typ": "JWT"} | ({"kid": key.private_key_id} if key.private_key_id else {})
     text = f"{_base64url(msgspec.json.encode(header))}.{_base64url(msgspec.json.encode(claims))}"
     return f"{text}.{_base64url(private.sign(text.encode(), PKCS1v15(), hashes.SHA256()))}"
@@ -305,4 +307,4 @@ def _trust(ca_file: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:  # ssl.SSLError too: no certificate in it
         reason = "holds no certificate" if isinstance(error, ssl.SSLError) else f"can't be read: {error.strerror}"
-        raise ConfigError(f"oauth: ca_file {printable(ca_file)} {reason}") from error
+        raise SourceError(f"oauth: ca_file {printable(ca_file)} {reason}") from error
