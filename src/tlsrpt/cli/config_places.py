@@ -12,6 +12,7 @@ from collections import Counter
 _HEADING = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
+_LAST = re.compile(r"(?:\[\d+\]|\.[^.\[\]]*)$")
 _LONG = re.compile(r'"""|\'\'\'')
 
 
@@ -20,7 +21,7 @@ def line_of(lines: dict[str, int], where: str) -> int | None:
     while where:
         if where in lines:
             return lines[where]
-        where = re.sub(r"(\.[^.]*|\[\d+\])$", "", where) if re.search(r"[.\]]", where) else ""
+        where = _LAST.sub("", where, count=1) if _LAST.search(where) else ""
     return None
 
 
