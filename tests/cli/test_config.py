@@ -6,6 +6,8 @@ import json
 import math
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -336,6 +338,7 @@ def told(findings: list[Finding]) -> list[str]:
         (IMAP + 'password_file = "/tmp"', ["error file-unreadable source.imap[1].password_file"]),
         (IMAP + 'password_env = "P"\nmailbox = "x@example.com"', ["error mailbox-unused source.imap[1].mailbox"]),
         (IMAP + 'password_env = "P"\nport = 143', ["warning port-unusual source.imap[1].port"]),
+        (IMAP + 'password_env = "P"\ntls = "starttls"', ["error port-unusual source.imap[1].port"]),
         (IMAP + 'password_env = "P"\nport = 143\ntls = "starttls"', []),
         (IMAP + 'password_env = "P"\ndone_folder = "INBOX"', ["error moved-nowhere source.imap[1].done_folder"]),
         (IMAP + 'password_env = "P"\ndone_folder = ""', ["error moved-nowhere source.imap[1].done_folder"]),
@@ -355,6 +358,8 @@ def told(findings: list[Finding]) -> list[str]:
         (IMAP + '[source.imap.oauth]\nprovider = "other"\nclient_id = "x"\nclient_secret_env = "S"\ntoken_url = "http://t.example/"', ["error plain-http source.imap[1].oauth.token_url"]),
         (GRAPH + CLIENT, []),
         (GRAPH, ["error no-login source.graph[1].oauth", "error no-tenant source.graph[1].oauth"]),
+        (GRAPH.replace("microsoft", "google") + 'key_file = "/nowhere"', ["error file-unreadable source.graph[1].oauth.key_file", "error provider-unfit source.graph[1].oauth.provider"]),
+        (GRAPH.replace("microsoft", "other") + CLIENT + 'token_url = "https://t.example/"', []),
         (GRAPH.replace("tls@example.com", "tls") + CLIENT, ["error no-mailbox source.graph[1].mailbox"]),
         (GRAPH.replace("\n[source", '\nendpoint = "graph"\n[source') + CLIENT, ["error no-address source.graph[1].endpoint"]),
         # s3
@@ -555,6 +560,21 @@ def test_check_ends_with_the_verdict(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     done = tlsrpt("config", "check", path)
     assert (done.returncode, "is not UTF-8 (line 1)" in done.stdout) == (1, True)
+
+
+def test_a_missing_extra_is_told_with_its_command(tmp_path: Path) -> None:
+    """As where tlsrpt was installed without the libraries that a source needs."""
+    path = tmp_path / "c.toml"
+    path.write_text(HTTPS + S3)
+    program = (
+        "import sys; sys.modules['httptools'] = sys.modules['obstore'] = None;"
+        "from tlsrpt.cli.main import run; sys.exit(run(['config', 'check', *sys.argv[1:]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert "extra-missing at source.https[1]" in done.stdout
+    assert "pip install 'tlsrpt[receive]'" in done.stdout
+    assert "pip install 'tlsrpt[s3]'" in done.stdout
 
 
 def test_the_short_example_is_the_shape_that_is_promised() -> None:

@@ -70,13 +70,19 @@ def lint_imap(where: str, source: ImapSource, environment: Mapping[str, str]) ->
             "a mailbox apart from the user is opened with a token only",
             "set oauth or token_command, or put the mailbox's name into user as your server wants it",
         )
-    if (source.tls, source.port) in (("starttls", 993), ("tls", 143)):
-        port, tls = (143, "tls") if source.tls == "starttls" else (993, "starttls")
+    if (source.tls, source.port) == ("starttls", 993):
+        yield fault(
+            "port-unusual",
+            f"{where}.port",
+            "port 993 has TLS from the first byte",
+            'write port = 143, or leave out tls = "starttls"',
+        )
+    elif (source.tls, source.port) == ("tls", 143):
         yield warning(
             "port-unusual",
             f"{where}.port",
-            f'{source.port} with tls = "{source.tls}"',
-            f'write port = {port}, or tls = "{tls}"',
+            "port 143 has no TLS from the first byte, mostly",
+            'write port = 993, or tls = "starttls"',
         )
     yield from lint_authorities(f"{where}.ca_file", source.ca_file)
     yield from _folders(where, source.after, source.done_folder, source.failed_folder, source.folder)
