@@ -371,7 +371,7 @@ IMAP_BITS = st.lists(
     command=st.sampled_from(["CAPABILITY", "LIST", "SELECT", "UID SEARCH", "UID FETCH", "UID MOVE", "LOGOUT", ""]),
     bits=IMAP_BITS,
 )
-@settings(max_examples=3000)
+@settings(max_examples=60)
 @example(command="UID SEARCH", bits=[b"* SEARCH 1\r\n* SEARCH 2\r\n{tag} OK done\r\n"])
 @example(command="SELECT", bits=[b"* x EXISTS\r\n* OK [UIDVALIDITY y] z\r\n{tag} OK done\r\n"])
 @example(command="LIST", bits=[b"* LIST\r\n{tag} OK done\r\n"])

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.cli.command import SAMPLES, tlsrpt
 from tests.httpsserver import make_authority
 from tests.intake.recording import Recorder, a_mail
 from tests.lab.mailserver import MailServer, mail_server
 from tests.lab.oauthserver import OauthServer, oauth_server
+from tests.lab.servers import REPOSITORY
 from tlsrpt.config import ImapSource, OauthConfig
 from tlsrpt.core.errors import OverloadError, SourceError, StoreError
 from tlsrpt.core.limits import Limits
@@ -157,7 +159,7 @@ def test_what_is_too_large_is_named_and_not_fetched(server: MailServer, recorder
     assert server.flags() == ["report 1"]
     assert recorder.status.outcomes["too-large"] == 1
     [(event, fields)] = recorder.told
-    assert (event, fields["where"], fields["limit"]) == ("message too large: left alone", "INBOX UID 2", 4000)
+    assert (event, fields["where"]) == ("left alone for its size", "INBOX UID 2")
 
 
 def test_large_messages_are_fetched_in_parts(server: MailServer, recorder: Recorder) -> None:
@@ -748,3 +750,28 @@ def test_a_folder_that_may_only_be_read_is_told_at_once(lab: Path, recorder: Rec
             drain(a_mailbox(server, folder="Reports"), recorder)
         drain(a_mailbox(server, folder="Reports", after="leave"), recorder)
         assert len(recorder.taken) == 1
+
+
+# All together
+
+
+def test_a_mailbox_set_up_as_the_handbook_says_is_drained(server: MailServer, lab: Path) -> None:
+    """Its first configuration, with this server's name and port; read by the command, kept in a real store."""
+    (lab / "imap.password").write_text("secret\n")
+    written = (REPOSITORY / "docs/imap.md").read_text().split("```toml\n")[1].split("```")[0]
+    config = lab / "tlsrpt.toml"
+    config.write_text(
+        f'[store]\nurl = "sqlite:///{lab}/tlsrpt.db"\n[dns]\nresolver = "127.0.0.1@9"\n'
+        + written.replace("imap.example.com", "localhost")
+        .replace("tls-reports@example.com", "tls")
+        .replace("/etc/tlsrpt/", f"{lab}/")
+        + f'port = {server.imaps_port}\nca_file = "{server.ca_file}"\n'
+    )
+    report, other = ((SAMPLES / name).read_bytes() for name in ("google-sts-success.eml", "dmarc-report.eml"))
+    server.deliver(report, other, report.replace(b"H4sI", b"H4sX"))
+
+    done = tlsrpt("receive", "--once", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert len(server.flags()) == 1
+    assert len(server.flags("TLSRPT/Done")) == 1
+    assert len(server.flags("TLSRPT/Failed")) == 1
