@@ -335,6 +335,8 @@ def told(findings: list[Finding]) -> list[str]:
         (IMAP + 'token_command = "/nowhere/token"', ["warning no-program source.imap[1].token_command"]),
         (IMAP + 'password_command = "$HOME/x | head -1"', []),
         (IMAP + 'password_file = "/nowhere"', ["error file-unreadable source.imap[1].password_file"]),
+        (IMAP + 'password_file = "/run/credentials/none.service/p"', []),
+        (HTTPS + 'certificate = "/etc/hostname"\nkey = "/run/credentials/none.service/key"', []),
         (IMAP + 'password_file = "/tmp"', ["error file-unreadable source.imap[1].password_file"]),
         (IMAP + 'password_env = "P"\nmailbox = "x@example.com"', ["error mailbox-unused source.imap[1].mailbox"]),
         (IMAP + 'password_env = "P"\nport = 143', ["warning port-unusual source.imap[1].port"]),

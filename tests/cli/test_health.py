@@ -108,3 +108,8 @@ def test_without_a_source_nothing_has_to_run(config: Path) -> None:
     """A store that `ingest` fills."""
     done = tlsrpt("health", "--store", config.with_name("s.db"))
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "healthy")
+
+
+def test_where_a_timer_looks_no_service_has_to_run(config: Path) -> None:
+    assert tlsrpt("health", "--config", config).returncode == 1
+    assert tlsrpt("health", "--once", "--config", config).returncode == 0

@@ -23,6 +23,7 @@ def a_state(name: str = "https", *, state: str = "working", seen_s: float = 10, 
 def a_situation(*states: SourceState, **values: Any) -> Situation:
     usual: dict[str, Any] = {
         "configured": {state.name: state.kind for state in states},
+        "expects_service": bool(states or values.get("configured")),
         "every": {},
         "states": states,
         "last_report": NOW - timedelta(hours=3),
@@ -54,6 +55,7 @@ IMAP = {"kind": "imap"}
         pytest.param(a_situation(a_state(seen_s=119)), [], id="still fresh"),
         pytest.param(a_situation(a_state(seen_s=121)), ["service-down"], id="no sign of life"),
         pytest.param(a_situation(a_state(state="stopped"), a_state("b", state="trouble")), ["service-down"], id="ended"),
+        pytest.param(a_situation(configured={"imap": "imap"}, expects_service=False), [], id="a timer looks instead"),
         # Its sources
         pytest.param(a_situation(a_state(state="trouble", trouble="no")), ["source-trouble"], id="in trouble"),
         pytest.param(a_situation(a_state(), configured={"https": "https", "b": "imap"}), ["source-missing"], id="new one"),

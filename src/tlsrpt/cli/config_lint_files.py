@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def lint_secret_at(where: str, file: str, what: str) -> Found:
     """A file that holds a secret: there, readable, and not by everybody."""
     found = list(lint_file(where, file))
     yield from found
-    if any(finding.severity == "error" for finding in found):
+    if not can_be_looked_into(found):
         return
     exposed = lint_secret_file(what, file)
     if exposed is not None:
@@ -95,7 +95,7 @@ def lint_authorities(where: str, file: str) -> Found:
     """`ca_file`: certificates of authorities."""
     found = list(lint_file(where, file)) if file else []
     yield from found
-    if not file or any(finding.severity == "error" for finding in found):
+    if not file or not can_be_looked_into(found):
         return
     import ssl
 
@@ -115,6 +115,14 @@ def lint_file(where: str, file: str) -> Found:
             "write the whole path",
             "it is looked for in the folder that the service is started in",
         )
+    if file.startswith("/run/credentials/") and is_missing(Path(file)):
+        yield note(
+            "credential-absent",
+            where,
+            f"{printable(file, 200)} is not there now",
+            "LoadCredential= of the unit puts it there while the service runs; check again then, as root",
+        )
+        return
     reason = "is a folder"
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold us up
@@ -126,6 +134,11 @@ def lint_file(where: str, file: str) -> Found:
         if not is_folder:
             return
     yield fault("file-unreadable", where, f"{printable(file, 200)} {reason}", "see its path, owner and mode")
+
+
+def can_be_looked_into(found: Iterable[Finding]) -> bool:
+    """Whether nothing that was found about a file says that it can't be opened now."""
+    return all(finding.severity != "error" and finding.code != "credential-absent" for finding in found)
 
 
 def is_missing(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tlsrpt.cli.config_lint_files import (
     Found,
+    can_be_looked_into,
     fault,
     is_public,
     lint_file,
@@ -156,7 +157,7 @@ def _certificate(where: str, certificate: str, key: str, now: datetime) -> Found
         *lint_secret_at(f"{where}.{'key' if key else 'certificate'}", key or certificate, "key"),
     ]
     yield from found
-    if any(finding.severity == "error" for finding in found):
+    if not can_be_looked_into(found):
         return
     try:
         tls_context(certificate, key)

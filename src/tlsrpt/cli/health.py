@@ -34,10 +34,11 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 @click.command()
+@click.option("--once", is_flag=True, help="A timer runs `receive --once`: no service has to run.")
 @json_option
 @with_settings
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, settings: Settings) -> None:
+def command(ctx: click.Context, once: bool, as_json: bool, settings: Settings) -> None:
     """How each source does, when the last reports came, room left, and what needs a person.
 
     With -q only what needs a person is printed. For monitoring from outside there are /healthz, /readyz and /metrics.
@@ -45,7 +46,7 @@ def command(ctx: click.Context, as_json: bool, settings: Settings) -> None:
     Exit 0 healthy; 1 something needs a person; 2 wrong usage or configuration; 3 the store can't be used.
     """
     now = datetime.now(UTC)
-    health = _look(settings, now)
+    health = _look(settings, once, now)
     if as_json:
         draw.json_line(health)
     else:
@@ -53,14 +54,14 @@ def command(ctx: click.Context, as_json: bool, settings: Settings) -> None:
     ctx.exit(0 if health.healthy else 1)
 
 
-def _look(settings: Settings, now: datetime) -> Health:
+def _look(settings: Settings, once: bool, now: datetime) -> Health:
     from tlsrpt.insight.health import alive, findings, last_sign, needs_a_person
     from tlsrpt.store.sqlite import open_store
     from tlsrpt.store.sqlite_upkeep import size_of
 
     with open_store(settings.store_url) as store:
         states = store.source_states()
-        situation, foreign = _situation(store, states, settings, now)
+        situation, foreign = _situation(store, states, settings, once, now)
         path, size = str(store.path), size_of(store.path)
     said = findings(situation, now)
     return Health(
@@ -77,7 +78,7 @@ def _look(settings: Settings, now: datetime) -> Health:
 
 
 def _situation(
-    store: Any, states: list[SourceState], settings: Settings, now: datetime
+    store: Any, states: list[SourceState], settings: Settings, once: bool, now: datetime
 ) -> tuple[Situation, list[ForeignDomain]]:
     from tlsrpt.cli.configuration import placed
     from tlsrpt.cli.source import kind_of
@@ -96,6 +97,7 @@ def _situation(
     sources = {name: (where, source) for where, name, source in placed(config.source)}
     return (
         Situation(
+            expects_service=bool(sources) and not once,
             configured={name: kind_of(where) for name, (where, _) in sources.items()},
             every={name: getattr(source, "every_s", 0.0) for name, (_, source) in sources.items()},
             states=states,

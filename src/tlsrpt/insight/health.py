@@ -24,6 +24,7 @@ NAMED_DOMAINS = 3  # foreign ones that are named, the rest counted
 class Situation(Struct, frozen=True, kw_only=True):
     """What was found."""
 
+    expects_service: bool  # no: a timer runs `receive --once`, or `ingest` alone fills the store
     configured: Mapping[str, str]  # source -> kind, as the configuration has them now
     every: Mapping[str, float]  # source -> seconds between looks, of mailboxes
     states: Sequence[SourceState]  # as the service last wrote them down
@@ -75,7 +76,7 @@ def _finding(severity: Severity, code: str, where: str, message: str, fix: str, 
 
 
 def _service(found: Situation, now: datetime) -> Iterator[Finding]:
-    if not found.configured or alive(found.states, now):
+    if not found.expects_service or alive(found.states, now):
         return
     sign = last_sign(found.states)
     if sign is None:
