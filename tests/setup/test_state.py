@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,3 +42,11 @@ def test_a_folder_that_can_not_be_made_is_one_clear_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SetupError, match="can't be written"):
         save_state(tmp_path / "file" / "setup", STATE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave files that others can't write")
+def test_a_run_by_root_leaves_nothing_that_the_services_user_can_not_write(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    save_state(tmp_path / "setup", STATE)
+    made = [tmp_path / "setup", *(tmp_path / "setup").iterdir()]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(12345, 12345)}

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tlsrpt.core.errors import ConfigError, TlsrptError
+from tlsrpt.store.sqlite import give_to_folders_owner
 
 
 class SetupError(TlsrptError):
@@ -66,8 +67,11 @@ def save_state(folder: Path, state: State) -> None:
     path = _path(folder, state.domain)
     part = path.with_suffix(".part")
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            give_to_folders_owner(folder)  # root's run must not leave what the service's user can't write
         part.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=2))
+        give_to_folders_owner(part)
         part.replace(path)
     except OSError as error:
         raise SetupError(f"can't be written: {error.strerror}", where=str(path)) from error
