@@ -116,6 +116,7 @@ class Service:
                 for name, source in sources.items():
                     self._start(name, source, reception)
                 await self._first_words()
+                await self._keep_states()
                 self._log.info("started", sources=", ".join(sources), store=self.settings.store_url)
                 self._notifier.ready(self._summary())
                 await self._wait(exchange, reception)
