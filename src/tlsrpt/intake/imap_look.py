@@ -177,11 +177,7 @@ class Look:
         for uid, size in sizes.items():
             if size > most:
                 self._desk.log.warning(
-                    "message too large: left alone",
-                    source=self._way.name,
-                    where=self._where(uid),
-                    size_bytes=size,
-                    limit=most,
+                    "left alone for its size", source=self._way.name, where=self._where(uid), size_bytes=size
                 )
                 self._desk.status.counts("too-large")
         for batch in batches(uids, {uid: size for uid, size in sizes.items() if size <= most}):
