@@ -39,7 +39,7 @@ from tlsrpt.config import (
 )
 from tlsrpt.core.errors import ConfigError, DomainError, TlsrptError
 from tlsrpt.core.findings import Finding
-from tlsrpt.core.owned import own_lines, parse_pattern
+from tlsrpt.core.owned import Pattern, own_lines, parse_pattern
 from tlsrpt.core.text import printable
 from tlsrpt.intake.listening import Listen, parse_listen
 from tlsrpt.intake.owning import own_file_text
@@ -139,7 +139,7 @@ def _domains(config: DomainsConfig) -> Found:
             'name your domains, or write own = "any"',
             "every report is taken for somebody else's and stands in no figure",
         )
-    named, below = set(), list[tuple[str, str]]()
+    named, below = set[Pattern](), list[tuple[str, str]]()
     for n, text in enumerate(own if isinstance(own, tuple) else (), 1):
         try:
             pattern = parse_pattern(text)
@@ -161,7 +161,7 @@ def _domains(config: DomainsConfig) -> Found:
             )
 
 
-def _own_file(file: str, named: set[str]) -> Found:
+def _own_file(file: str, named: set[Pattern]) -> Found:
     where = "domains.own_file"
     found = list(lint_file(where, file))
     yield from found

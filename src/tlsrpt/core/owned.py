@@ -7,12 +7,15 @@ figure, and are offered as "you also receive reports for ...". Files are read el
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NewType
 
 from msgspec import Struct
 
-from tlsrpt.core.domain import Domain, parse_domain
+from tlsrpt.core.domain import parse_domain
 from tlsrpt.core.errors import ConfigError, DomainError
 from tlsrpt.core.text import printable
+
+Pattern = NewType("Pattern", str)  # a domain in lower-case A-labels, or `*.` and one
 
 _BELOW = "*."
 _LONGEST = 253  # characters of a domain name (RFC 1035 section 2.3.4)
@@ -44,12 +47,19 @@ class Owned(Struct, frozen=True, kw_only=True):
         Raises:
             ConfigError: a text is neither.
         """
-        exact, below = set(), set()
+        parsed = []
         for text in patterns:
             try:
-                pattern = parse_pattern(text)
+                parsed.append(parse_pattern(text))
             except DomainError as error:
                 raise ConfigError(error.what, where="domains.own", fix=error.fix) from error
+        return cls.made_of(parsed)
+
+    @classmethod
+    def made_of(cls, patterns: Iterable[Pattern]) -> Owned:
+        """The domains of patterns that were read already."""
+        exact, below = set(), set()
+        for pattern in patterns:
             if pattern.startswith(_BELOW):
                 below.add(pattern[len(_BELOW) :])
             else:
@@ -70,12 +80,12 @@ class Owned(Struct, frozen=True, kw_only=True):
         return False
 
     @property
-    def patterns(self) -> tuple[str, ...]:
+    def patterns(self) -> tuple[Pattern, ...]:
         """As it is written in the configuration, in order of the alphabet; empty where everything is ours."""
-        return tuple(sorted({*self.exact, *(f"{_BELOW}{name}" for name in self.below)}))
+        return tuple(map(Pattern, sorted({*self.exact, *(f"{_BELOW}{name}" for name in self.below)})))
 
 
-def parse_pattern(text: str) -> str:
+def parse_pattern(text: str) -> Pattern:
     """A domain, or `*.` and the domain above, as people write it; comes back with lower-case A-labels.
 
     Raises:
@@ -93,16 +103,16 @@ def parse_pattern(text: str) -> str:
             fix="write *.example.com for all below example.com",
         )
     try:
-        name: Domain = parse_domain(plain[len(_BELOW) :] if below else plain)
+        name = parse_domain(plain[len(_BELOW) :] if below else plain)
     except DomainError as error:
         raise DomainError(
             f'"{printable(plain, 100)}" is no domain name', fix="write example.com or *.example.com"
         ) from error
-    return f"{_BELOW}{name}" if below else name
+    return Pattern(f"{_BELOW}{name}" if below else name)
 
 
-def read_own_file(text: str, where: str) -> list[str]:
-    """The domains that a file lists, as patterns for `Owned.of`; see `own_lines`.
+def read_own_file(text: str, where: str) -> list[Pattern]:
+    """The domains that a file lists, for `Owned.made_of`; see `own_lines`.
 
     Args:
         where: the file's name, for people.
@@ -117,7 +127,7 @@ def read_own_file(text: str, where: str) -> list[str]:
     return patterns
 
 
-def own_lines(text: str) -> Iterator[tuple[int, str | DomainError]]:
+def own_lines(text: str) -> Iterator[tuple[int, Pattern | DomainError]]:
     """Each line of a list of domains that says something: its number, and its pattern or what is wrong with it.
 
     One domain a line; `#` and what follows it is a comment.

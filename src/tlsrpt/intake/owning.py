@@ -18,7 +18,7 @@ def load_owned(config: DomainsConfig) -> Owned:
     if config.own == "any" or (config.own is None and not config.own_file):
         return Owned.any()
     listed = read_own_file(own_file_text(config.own_file), config.own_file) if config.own_file else []
-    return Owned.of([*(config.own or ()), *listed])
+    return Owned.made_of([*Owned.of(config.own or ()).patterns, *listed])
 
 
 def own_file_text(path: str) -> str:
