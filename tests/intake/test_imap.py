@@ -371,7 +371,8 @@ IMAP_BITS = st.lists(
     command=st.sampled_from(["CAPABILITY", "LIST", "SELECT", "UID SEARCH", "UID FETCH", "UID MOVE", "LOGOUT", ""]),
     bits=IMAP_BITS,
 )
-@settings(max_examples=60)
+@settings(max_examples=3000)
+@example(command="UID MOVE", bits=[b"{tag} NO [x] y\r\n"])
 @example(command="UID SEARCH", bits=[b"* SEARCH 1\r\n* SEARCH 2\r\n{tag} OK done\r\n"])
 @example(command="SELECT", bits=[b"* x EXISTS\r\n* OK [UIDVALIDITY y] z\r\n{tag} OK done\r\n"])
 @example(command="LIST", bits=[b"* LIST\r\n{tag} OK done\r\n"])

@@ -211,7 +211,7 @@ class Session:
         try:
             self._move(uids, folder)
         except RefusedError:
-            if self._is_there(folder):
+            if self.is_there(folder):
                 raise
             self._make(folder)
             self._move(uids, folder)
@@ -283,14 +283,10 @@ class Session:
     def is_there(self, folder: str) -> bool:
         """Whether a folder, as it is called on the server, exists and can hold messages."""
         with self._telling("list folders"):
-            return self._is_there(folder)
-
-    def _is_there(self, folder: str) -> bool:
-        listed = self._client.list_folders("", folder)
-        return any(
-            _same(name, folder) and not {b"\\noselect", b"\\nonexistent"} & {flag.lower() for flag in flags}
-            for flags, _, name in listed
-        )
+            return any(
+                _same(name, folder) and not {b"\\noselect", b"\\nonexistent"} & {flag.lower() for flag in flags}
+                for flags, _, name in self._client.list_folders("", folder)
+            )
 
     def _make(self, folder: str) -> None:
         with self._telling(f"make the folder {printable(folder)}"):
@@ -313,7 +309,7 @@ class Session:
             delimiter = listed[0][1].decode() if listed and listed[0][1] else ""
 
         def named(folder: str) -> str:
-            if self._is_there(folder):
+            if self.is_there(folder):
                 return folder
             return name_on_server(folder, delimiter=delimiter, prefix=prefix, others=others)
 
