@@ -253,3 +253,22 @@ def test_a_hostile_report_makes_no_second_line_in_the_log(tmp_path: Path) -> Non
     assert "forged" not in [event["event"] for event in service.events()]
     assert not {"\x1b", "\u202e", "\u2028"} & set(service.log.read_text())
     assert all(line.startswith("{") for line in service.log.read_text().splitlines())
+
+
+def test_a_timer_drains_mailboxes_and_leaves_listeners_out(tmp_path: Path) -> None:
+    """`receive --once`: exit 0 when all could be looked through, 1 when one could not; health shows both."""
+    for part in ("new", "cur", "tmp"):
+        (tmp_path / "box" / part).mkdir(parents=True)
+    for n, document in enumerate(corpus.documents("typical", 5, seed=8)):
+        (tmp_path / "box" / "new" / str(n)).write_bytes(corpus.as_mail(document))
+    service = Serving(tmp_path, f'[[source.maildir]]\npath = "{tmp_path / "box"}"\ndkim = false\n{BOTH}')
+    done = tlsrpt("receive", "--once", "--config", service.file)
+    assert done.returncode == 0, done.stderr
+    assert counted(service.store) == 5
+    assert not any((tmp_path / "box" / "new").iterdir())
+    (state,) = json.loads(tlsrpt("health", "--once", "--json", "--config", service.file).stdout)["sources"][:1]
+    assert (state["name"], state["outcomes"]["new"]) == ("maildir", 5)
+    (tmp_path / "box").rename(tmp_path / "gone")
+    done = tlsrpt("receive", "--once", "maildir", "--config", service.file)
+    assert done.returncode == 1
+    assert "source in trouble" in done.stderr

@@ -7,10 +7,12 @@ waits where it came from.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
+import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -26,7 +28,7 @@ from tlsrpt.intake.keeper import Keeper
 from tlsrpt.intake.rates import Rates
 from tlsrpt.intake.reception import Judging, Reception
 from tlsrpt.intake.room import Room
-from tlsrpt.intake.source import Log, Source, Status
+from tlsrpt.intake.source import Desk, Log, Source, Status
 from tlsrpt.service.building import build_source
 from tlsrpt.service.health import Health
 from tlsrpt.service.metrics import Metrics
@@ -83,6 +85,7 @@ class Service:
         self._moved = asyncio.Event()  # a source has changed its state
         self._reload_wanted = False
         self._chance = random.Random()  # noqa: S311 - spreads attempts, protects nothing
+        self._started_at = utc_now()
         self._told_trouble = ""
         self.keeper = Keeper(settings.store_url)
         self.room = Room(settings.config.receive)
@@ -116,7 +119,7 @@ class Service:
                 for name, source in sources.items():
                     self._start(name, source, reception)
                 await self._first_words()
-                await self._keep_states()
+                await self._keep_states(self.statuses)
                 self._log.info("started", sources=", ".join(sources), store=self.settings.store_url)
                 self._notifier.ready(self._summary())
                 await self._wait(exchange, reception)
@@ -127,14 +130,14 @@ class Service:
                 beat.cancel()
                 await asyncio.gather(beat, return_exceptions=True)
                 await self._show_health(None)
-                await self._keep_states()
+                await self._keep_states(self.statuses)
                 await self.keeper.stop()
                 reception.close()
                 self._log.info("stopped")
 
     async def drain(self) -> bool:
         """Take in once what waits in mailboxes and buckets; whether all of them could be looked through."""
-        well = True
+        statuses: list[Status] = []
         sources = self._build(self.settings)
         with Exchange() as exchange:
             reception = self._reception(exchange)
@@ -142,25 +145,27 @@ class Service:
             try:
                 await self._adopt()
                 for name, source in sources.items():
-                    well = await self._drain_one(name, source, reception) and well
+                    drain = getattr(source, "drain", None)
+                    if drain is None:
+                        self._log.info("a listener: left out", source=name)
+                    else:
+                        statuses.append(Status(source.way, utc_now, self._changed))
+                        await self._drain(drain, reception.desk(statuses[-1]))
+                await self._keep_states(statuses)
             finally:
                 await self.keeper.stop()
                 reception.close()
-        return well
+        return all(status.state != "trouble" for status in statuses)
 
-    async def _drain_one(self, name: str, source: Source, reception: Reception) -> bool:
-        drain = getattr(source, "drain", None)
-        if drain is None:
-            self._log.info("a listener: left out", source=name)
-            return True
-        status = Status(source.way, utc_now, self._changed)
+    async def _drain(self, drain: Callable[[Desk], Awaitable[None]], desk: Desk) -> None:
+        status = desk.status
         try:
-            await drain(reception.desk(status))
+            await drain(desk)
         except (SourceError, StoreError, OverloadError) as error:
             status.fails(str(error))
-            return False
-        self._log.info("looked through", source=name, **dict(status.outcomes))
-        return True
+        else:
+            self._log.info("looked through", source=status.way.name, **dict(status.outcomes))
+            status.stops()
 
     # --- Starting, reloading, stopping ------------------------------------------------------------------------------
 
@@ -234,7 +239,7 @@ class Service:
         """Take the configuration as it is now: what has not changed runs on undisturbed."""
         before = self.settings
         try:
-            settings = self._again()
+            settings = await asyncio.to_thread(self._again)  # it may read 100,000 domains
             named = settings.sources
             same = settings.config.limits == before.config.limits
             kept = {name for name, config in named.items() if same and self._runs(name, config)}
@@ -261,7 +266,7 @@ class Service:
             await self._show_health(health)
         await self._first_words()
         await self._adopt()
-        await self._keep_states()
+        await self._keep_states(self.statuses)
         self._log.info("reloaded", unchanged=len(kept), stopped=len(gone), started=len(built))
 
     def _runs(self, name: str, config: AnySource) -> bool:
@@ -331,18 +336,36 @@ class Service:
         written = 0.0
         while True:
             if self.keeper.trouble or time.monotonic() - written >= STATES_S:
-                await self._keep_states()
+                await self._keep_states(self.statuses)
                 written = time.monotonic()
             self._note_trouble(self.keeper.trouble)
             self._notifier.alive(self._summary())
             await asyncio.sleep(BEAT_S)
 
-    async def _keep_states(self) -> None:
-        states = [state_of(status, utc_now()) for status in self.statuses]
+    async def _keep_states(self, statuses: Sequence[Status]) -> None:
+        states = [self._state_of(status) for status in statuses]
+        configured = self.settings.config.source.named()
         try:
-            await self.keeper.run(lambda store: store.keep_source_states(states))
+            await self.keeper.run(lambda store: store.keep_source_states(states, configured=configured))
         except StoreError as error:
             self._note_trouble(str(error))
+
+    def _state_of(self, status: Status) -> SourceState:
+        return SourceState(
+            name=status.way.name,
+            kind=status.way.kind,
+            state=status.state,
+            trouble=status.trouble,
+            since=status.since,
+            last_success=status.last_success,
+            waiting=status.waiting,
+            outcomes={str(outcome): count for outcome, count in status.outcomes.items()},
+            turned_away=status.turned_away,
+            updated_at=utc_now(),
+            started_at=self._started_at,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
 
     def _summary(self) -> str:
         working = sum(status.state == "working" for status in self.statuses)
@@ -356,20 +379,4 @@ def _judging(settings: Settings, exchange: Exchange) -> Judging:
         limits=settings.config.limits,
         quarantine=settings.config.quarantine,
         verifier=Verifier(Resolver(exchange, settings.name_servers)),
-    )
-
-
-def state_of(status: Status, now: datetime) -> SourceState:
-    """A source's status as it is kept for `tlsrpt health`."""
-    return SourceState(
-        name=status.way.name,
-        kind=status.way.kind,
-        state=status.state,
-        trouble=status.trouble,
-        since=status.since,
-        last_success=status.last_success,
-        waiting=status.waiting,
-        outcomes={str(outcome): count for outcome, count in status.outcomes.items()},
-        turned_away=status.turned_away,
-        updated_at=now,
     )

@@ -24,6 +24,21 @@ async def keep_running(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> None:
     """Run a source for ever. Nothing that goes wrong in it reaches the caller but cancellation."""
+    try:
+        await _run_again_and_again(source, desk, log, chance=chance, clock=clock, sleep=sleep)
+    finally:
+        desk.status.stops()
+
+
+async def _run_again_and_again(
+    source: Source,
+    desk: Desk,
+    log: Log,
+    *,
+    chance: Random,
+    clock: Callable[[], float],
+    sleep: Callable[[float], Awaitable[object]],
+) -> None:
     failures = 0
     while True:
         began = clock()
@@ -35,9 +50,6 @@ async def keep_running(
             trouble, pause_s = str(error), error.retry_after_s
         except TlsrptError as error:
             trouble = str(error)
-        except asyncio.CancelledError:
-            desk.status.stops()
-            raise
         except Exception as error:
             trouble = f"unexpected: {error!r}"
             log.error("a defect in tlsrpt; please report it", source=source.way.name, exc_info=True)
