@@ -138,16 +138,29 @@ class Store:
         Raises:
             StoreBusyError, StoreError: what was adopted by then is; the rest waits for the next time.
         """
-        adopted, last = 0, 0
+        adopted, after = 0, 0
         while True:
-            with self.snapshot() as db:
-                ours, following = sqlite_standing.foreign_after(db, last, _ADOPTED_AT_ONCE, is_ours)
-            if ours:
-                with self.writing() as db:
-                    adopted += sum(sqlite_standing.adopt(db, report_id) for report_id in ours)
+            some, following = self.adopt_next(is_ours, after)
+            adopted += some
             if following is None:
                 return adopted
-            last = following
+            after = following
+
+    def adopt_next(self, is_ours: Callable[[str], bool], after: int = 0) -> tuple[int, int | None]:
+        """A part of `adopt`, in one transaction, for who has other things to keep in between.
+
+        Args:
+            after: what the part before said; 0 for the first.
+        Returns:
+            How many reports are foreign no longer, and where to go on; None at the end.
+        """
+        with self.snapshot() as db:
+            ours, following = sqlite_standing.foreign_after(db, after, _ADOPTED_AT_ONCE, is_ours)
+        adopted = 0
+        if ours:
+            with self.writing() as db:
+                adopted = sum(sqlite_standing.adopt(db, report_id) for report_id in ours)
+        return adopted, following
 
     def place(self, key: str) -> str | None:
         """What was last kept under a key by `keep_place`: where a source goes on. None for nothing."""

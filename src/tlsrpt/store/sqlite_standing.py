@@ -26,6 +26,7 @@ from tlsrpt.store.sqlite_facts import (
     REMOVE_FACTS,
     stored_share,
 )
+from tlsrpt.store.sqlite_rows import insert
 from tlsrpt.store.sqlite_tallies import add_share, take_share_away
 
 VERSIONS = (
@@ -178,7 +179,7 @@ def _file_anew(db: sqlite3.Connection, report_id: int, item: PreparedReport) -> 
         (ADD_FINDING, item.findings),
         (ADD_FILED, item.filed),
     ):
-        db.executemany(statement, [(report_id, *row) for row in rows])
+        insert(db, statement, [(report_id, *row) for row in rows])
     *_, findings, extras, _dkim, _dkim_domain = item.report
     db.execute(_DESCRIBE, (findings, extras, report_id))
 

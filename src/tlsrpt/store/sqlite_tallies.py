@@ -95,7 +95,7 @@ def take_share_away(db: sqlite3.Connection, share: Share, *, proven: bool) -> No
         (share.tally, ADD_TALLY.format(table="tally"), _REMOVE_TALLY),
         (share.failures, ADD_FAILURE_TALLY.format(table="failure_tally"), _REMOVE_FAILURE_TALLY),
     ):
-        db.executemany(add, [(*key, proven, *(-figure for figure in figures)) for key, figures in parts])
+        insert(db, add, [(*key, proven, *(-figure for figure in figures)) for key, figures in parts])
         db.executemany(remove, [(*key, proven) for key, _ in parts])
     db.executemany(_REMOVE_DOMAIN, [(domain,) for domain in _domains(share)])
 
