@@ -11,6 +11,7 @@ import asyncio
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
@@ -28,6 +29,8 @@ T = TypeVar("T")
 BATCH_DOCUMENTS = 500
 BATCH_BYTES = 8 * 1024 * 1024
 BUSY_S = 10.0  # is waited for another process that writes; senders are told to come again then
+
+COMPANY_S = 0.004  # less than the flush of most disks; a commit of ten documents costs what one of fifty does
 
 # SQLite's module gives the interpreter up for every step of a statement and has to get it back from the event loop,
 # which yields only when this interval is over: 5 ms by default, which made a row under load cost 9 ms.
@@ -107,8 +110,10 @@ class Keeper:
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         going = True
+        company = False
         while going:
-            documents, jobs, going = self._gather()
+            documents, jobs, going = self._gather(company)
+            company = len(documents) > 1
             answers: list[tuple[asyncio.Future[Any], Any]] = []
             if documents:
                 results = self._keep(documents)
@@ -120,12 +125,18 @@ class Keeper:
             with suppress(StoreError):  # everything is committed; closing only tidies up
                 self._store.close()
 
-    def _gather(self) -> tuple[list[_Document], list[_Job], bool]:
-        """Wait for something to do; what waits then, up to a batch; and whether to go on after it."""
+    def _gather(self, company: bool) -> tuple[list[_Document], list[_Job], bool]:
+        """Wait for something to do; what waits then, up to a batch; and whether to go on after it.
+
+        Args:
+            company: the last batch had several documents, so that more are on their way: worth a short wait.
+        """
         documents: list[_Document] = []
         jobs: list[_Job] = []
         size = 0
         waiting = self._queue.get()
+        if company:
+            time.sleep(COMPANY_S)
         while waiting is not None:
             if isinstance(waiting, _Document):
                 documents.append(waiting)
