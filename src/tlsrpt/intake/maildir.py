@@ -34,7 +34,7 @@ from tlsrpt.intake.way import Way
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AT_ONCE = 64  # messages in work: enough for commits to be shared
+AT_ONCE = 128  # messages in work: enough for commits to be shared; more were no faster
 MOST_A_LOOK = 20_000  # messages that one look takes up; the next begins at once where there are more
 FULL_S = 60.0  # between looks into the folders whatever their times say, which are coarse, and on NFS late
 # A message is known by its name. With after = leave, where names are kept over a restart, its time is the inode's
