@@ -69,6 +69,7 @@ class Clients:
         self._lock = threading.Lock()
         self.done = 0
         self.refused: list[str] = []
+        self._patience_s = 120.0
         self._threads = [threading.Thread(target=self._send, args=(n % 2 == 0,)) for n in range(8)]
 
     def __enter__(self) -> Clients:
@@ -76,7 +77,10 @@ class Clients:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._documents = iter(())
+            self._patience_s = 0.0
         for thread in self._threads:
             thread.join()
 
@@ -93,8 +97,8 @@ class Clients:
 
     def _until_kept(self, document: corpus.Document, mail: bool) -> None:
         data = corpus.as_mail(document) if mail else corpus.as_gzip(document)
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() - began < self._patience_s:
             if self.chance.random() < 0.03:
                 self._break_off(data, mail)
             with suppress(OSError):

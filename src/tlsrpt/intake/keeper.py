@@ -65,7 +65,9 @@ class Keeper:
         self._queue: queue.SimpleQueue[_Document | _Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._store: Store | None = None
-        self.trouble = ""  # why nothing can be written just now; "" while it can
+        self.trouble = ""  # why the last attempt at the store failed; "" where it did not
+        self.failures = 0  # attempts that failed: on a full disk some go well in between
+        self.on_trouble: Callable[[str], None] = _nothing  # is told of each, in the event loop
         self.batches = 0
         self.documents = 0
 
@@ -120,7 +122,7 @@ class Keeper:
                 answers += [(document.future, result) for document, result in zip(documents, results, strict=True)]
             answers += [(job.future, self._do(job.do)) for job in jobs]
             with suppress(RuntimeError):  # the loop is gone: nobody waits any more, and what was kept is kept
-                loop.call_soon_threadsafe(_tell, answers)
+                loop.call_soon_threadsafe(self._tell, answers, self.trouble)
         if self._store is not None:
             with suppress(StoreError):  # everything is committed; closing only tidies up
                 self._store.close()
@@ -167,6 +169,7 @@ class Keeper:
             result = job(self._store)
         except StoreError as error:
             self.trouble = str(error)
+            self.failures += 1
             if self._store is not None and not isinstance(error, StoreBusyError):
                 self._store.close()
                 self._store = None
@@ -176,12 +179,17 @@ class Keeper:
         self.trouble = ""
         return result
 
+    def _tell(self, answers: list[tuple[asyncio.Future[Any], Any]], trouble: str) -> None:
+        if trouble:
+            self.on_trouble(trouble)
+        for future, result in answers:
+            if future.done():  # whoever waited was cancelled
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(copy(result))  # a copy each: raising one writes into it
+            else:
+                future.set_result(result)
 
-def _tell(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, result in answers:
-        if future.done():  # whoever waited was cancelled
-            continue
-        if isinstance(result, BaseException):
-            future.set_exception(copy(result))  # a copy each: raising one writes into it
-        else:
-            future.set_result(result)
+
+def _nothing(_trouble: str) -> None:
+    """Nobody wants to know."""

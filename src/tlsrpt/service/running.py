@@ -86,8 +86,9 @@ class Service:
         self._reload_wanted = False
         self._chance = random.Random()  # noqa: S311 - spreads attempts, protects nothing
         self._started_at = utc_now()
-        self._told_trouble = ""
+        self._store_trouble = ""  # as last told
         self.keeper = Keeper(settings.store_url)
+        self.keeper.on_trouble = self._note_trouble
         self.room = Room(settings.config.receive)
         self._metrics = Metrics(self.keeper, self.room, lambda: self.statuses)
         self._health: asyncio.Task[None] | None = None
@@ -99,7 +100,7 @@ class Service:
 
     def ready(self) -> bool:
         """Whether reports can be taken: the store can be written, and we are not on the way out."""
-        return not self.keeper.trouble and not self._stopping.is_set()
+        return not self._store_trouble and not self._stopping.is_set()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; SIGHUP reads the configuration again.
@@ -324,21 +325,25 @@ class Service:
             self._log.info("source works", source=name)
 
     def _note_trouble(self, trouble: str) -> None:
-        if bool(trouble) != bool(self._told_trouble):
+        if bool(trouble) != bool(self._store_trouble):
             if trouble:
                 self._log.error("the store can't be written; senders are told to come again", reason=trouble)
             else:
                 self._log.info("the store can be written again")
-        self._told_trouble = trouble
+        self._store_trouble = trouble
 
     async def _beat(self) -> None:
         """Watch the store, write down how the sources do, show signs of life."""
         written = 0.0
+        told = 0  # of the keeper's failures, at the last beat
         while True:
-            if self.keeper.trouble or time.monotonic() - written >= STATES_S:
+            failures = self.keeper.failures
+            if self._store_trouble or time.monotonic() - written >= STATES_S:
                 await self._keep_states(self.statuses)
                 written = time.monotonic()
-            self._note_trouble(self.keeper.trouble)
+            if self.keeper.failures == failures == told:  # a whole beat without one
+                self._note_trouble("")
+            told = self.keeper.failures
             self._notifier.alive(self._summary())
             await asyncio.sleep(BEAT_S)
 
