@@ -19,7 +19,7 @@ help:
 ## make test        linters, types, layers, and every test that can run here
 ## make lint        the linters, types and layers alone
 ## make lab         install the servers that tests/lab talks to (root, Debian)
-## make bench       the speed table of the README, side by side with parsedmarc
+## make bench       the speed tables of the README, side by side with parsedmarc, checkdmarc and bare servers
 ## make bench-full  the same with 100,000 messages and 3 million reports (an hour, 15 GB of disk)
 ## make docs        the handbook, into docs/_build
 ## make dist        sdist and wheel, into dist/
@@ -57,6 +57,8 @@ lab:
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m bench.run
 	$(BENCH)/bin/python -m bench.record_check
+	$(BENCH)/bin/python -m bench.dkim
+	$(BENCH)/bin/python -m bench.receive
 
 bench-full: $(BENCH)/.ready
 	$(BENCH)/bin/python -m bench.run --full
