@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-_SIZES = (64, 16, 4, 1)  # rows in one statement: few steps for any number of rows, and few statements to prepare
+_SIZES = (64, 32, 16, 8, 4, 2, 1)  # rows in one statement: few steps for any number, few statements to prepare
 _MARKS = " VALUES ("
 
 
