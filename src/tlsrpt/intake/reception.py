@@ -185,9 +185,7 @@ class Reception:
         way: Way,
     ) -> IncomingReport:
         """The report with all that is known of where it came from."""
-        owned = self.judging.owned
-        domains = {*incoming.report_domains, *(entry.policy.policy_domain for entry in incoming.report.policies)}
-        foreign = not owned.everything and not any(map(owned.owns, domains))
+        foreign = not _is_ours(incoming, self.judging.owned)
         if signatures is None:
             if not noted and not foreign:
                 return incoming
@@ -268,6 +266,14 @@ _EVENTS: dict[str, str] = {
 }
 _WARNED: frozenset[Outcome] = frozenset(("conflict", "quarantined", "too-large", "refused", "unkept"))
 _structs_replace = msgspec.structs.replace
+
+
+def _is_ours(incoming: IncomingReport, owned: Owned) -> bool:
+    """Whether any domain that a report is filed under, or about, is ours (A-14)."""
+    if owned.everything:
+        return True
+    domains = {*incoming.report_domains, *(entry.policy.policy_domain for entry in incoming.report.policies)}
+    return any(map(owned.owns, domains))
 
 
 def _too_large(size: int, limits: Limits) -> Taken:
