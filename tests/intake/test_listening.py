@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -179,36 +180,39 @@ def test_a_try_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
-def test_what_is_forbidden_is_one_line(tmp_path: Path) -> None:
-    """A group that one is not in, a folder of somebody else's, a port below 1024: nothing is left behind."""
-    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
-    theirs.mkdir(mode=0o755)
-    ours.mkdir()
-    os.chown(ours, 65534, 65534)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        said = []
-        for listen, group in (
-            (Listen(path=str(ours / "s")), "0"),
-            (Listen(path=str(theirs / "s")), ""),
-        ):
+def test_what_is_forbidden_is_one_line() -> None:
+    """A group that one is not in, a folder of somebody else's: nothing is left behind."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
+        theirs, ours = Path(folder, "theirs"), Path(folder, "ours")
+        Path(folder).chmod(0o755)
+        theirs.mkdir(mode=0o755)
+        ours.mkdir()
+        os.chown(ours, 65534, 65534)
+        child = os.fork()
+        if child == 0:
             try:
-                bind(listen, group=group)
-            except SourceError as error:
-                said.append(str(error))
-        (ours / "said").write_text("\n".join(said))
-        os._exit(0)
-    os.waitpid(child, 0)
-    lines = (ours / "said").read_text().splitlines()
-    assert len(lines) == 2
-    assert "group may not be set to 0" in lines[0]
-    assert "may not make a socket" in lines[1]
-    assert sorted(path.name for path in ours.iterdir()) == ["said"]
+                _bind_as_nobody(ours, theirs)
+            finally:  # whatever happens: a child that went on would be a second test run
+                os._exit(0)
+        os.waitpid(child, 0)
+        lines = (ours / "said").read_text().splitlines()
+        assert len(lines) == 2
+        assert "group may not be set to 0" in lines[0]
+        assert "may not make a socket" in lines[1]
+        assert sorted(path.name for path in ours.iterdir()) == ["said"]
+
+
+def _bind_as_nobody(ours: Path, theirs: Path) -> None:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    said = []
+    for listen, group in ((Listen(path=str(ours / "s")), "0"), (Listen(path=str(theirs / "s")), "")):
+        try:
+            bind(listen, group=group)
+        except SourceError as error:
+            said.append(str(error))
+    (ours / "said").write_text("\n".join(said))
 
 
 def a_certificate(folder: Path, name: str) -> tuple[str, str]:
