@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec import Struct
 
@@ -34,6 +35,7 @@ from tlsrpt.service.health import Health
 from tlsrpt.service.metrics import Metrics
 from tlsrpt.service.supervising import keep_running
 from tlsrpt.service.systemd import Notifier
+from tlsrpt.store.sqlite import Store
 from tlsrpt.store.values import SourceState
 
 BEAT_S = 5.0  # between looks at the store's health, and signs of life
@@ -285,8 +287,12 @@ class Service:
     async def _adopt(self) -> None:
         """Count what came for domains that are ours by now."""
         owned = self.settings.owned
+        adopted = 0
+        after: int | None = 0
         try:
-            adopted = await self.keeper.run(lambda store: store.adopt(owned.owns))
+            while after is not None:  # a part at a time: what comes in meanwhile is kept in between
+                some, after = await self.keeper.run(partial(Store.adopt_next, is_ours=owned.owns, after=after))
+                adopted += some
         except StoreError as error:  # told by the beat; the next start or reload does it
             self._note_trouble(str(error))
             return
