@@ -30,7 +30,7 @@ from tlsrpt.intake.keeper import Keeper
 from tlsrpt.intake.rates import Rates
 from tlsrpt.intake.reception import Judging, Reception
 from tlsrpt.intake.room import Room
-from tlsrpt.intake.source import Desk, Status
+from tlsrpt.intake.source import DEFECT, Desk, Status
 from tlsrpt.intake.way import Way
 from tlsrpt.store.reports import list_reports
 from tlsrpt.store.sqlite import Store, open_store
@@ -169,6 +169,8 @@ def test_the_quarantine_is_bounded_and_then_mail_waits_and_posts_are_refused(tmp
             else:
                 said.append(taken.outcome)
         assert (await at.desk.take(reports(1)[0], way=HTTPS)).outcome == "new"  # which reports need not wait for
+        (put_off,) = [line for line in at.log.lines if line[1] == "document put off"]
+        assert "quarantine is full" in str(put_off[2]["reason"])
         return said
 
     bounded = {"quarantine": QuarantineConfig(entries=2)}
@@ -215,7 +217,7 @@ def test_a_store_that_is_locked_is_tried_again_and_nothing_is_half_kept(tmp_path
         said.append(at.keeper.trouble)
         return said
 
-    trouble, outcome, no_trouble = with_reception(tmp_path, work, busy_s=0.1)
+    trouble, outcome, no_trouble = with_reception(tmp_path, work, busy_s=0.1)  # told by the service, once
     assert "locked" in trouble
     assert (outcome, no_trouble) == ("new", "")
     assert kept(tmp_path / "store.db") == 2
@@ -272,6 +274,31 @@ def test_a_key_that_cannot_be_looked_up_refuses_nobody(tmp_path: Path) -> None:
         return (await at.desk.take(mail, way=msgspec.structs.replace(way, unproven="accept"))).outcome
 
     assert with_reception(tmp_path, work, way=way) == "new"
+
+
+class NoResolver:
+    """Has a defect."""
+
+    async def lookup(self, _name: str, _kind: str) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_document_that_meets_a_defect_of_ours_is_put_off_alone(tmp_path: Path) -> None:
+    """A mailbox would else begin with it again and again, and what waits behind it would never be taken."""
+    first, second = corpus.documents("typical", 2)
+    way = Way(name="imap", kind="imap")
+    mail = sign(corpus.as_mail(first).replace(b"\nDKIM-Signature:", b"\nX-Old:"), domain=first.sender)
+
+    async def work(at: Surroundings) -> str:
+        with pytest.raises(StoreError, match="a defect"):
+            await at.desk.take(mail, way=way, where="INBOX UID 7")
+        assert at.desk.status.turned_away == 1
+        ((level, event, fields),) = at.log.lines
+        assert (level, event, fields["where"]) == ("error", DEFECT, "INBOX UID 7")
+        return (await at.desk.take(corpus.as_gzip(second), way=way)).outcome
+
+    verifier = Verifier(NoResolver())  # type: ignore[arg-type]
+    assert with_reception(tmp_path, work, way=way, verifier=verifier) == "new"
 
 
 def test_places_outlive_the_service(tmp_path: Path) -> None:

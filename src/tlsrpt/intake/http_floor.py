@@ -17,7 +17,7 @@ from typing import Any
 from tlsrpt.core.errors import SourceError
 from tlsrpt.intake.http_connection import Connection, Shared
 from tlsrpt.intake.https_endpoint import full
-from tlsrpt.intake.source import Log
+from tlsrpt.intake.source import DEFECT, Log
 
 SPARE = 50  # connections beyond those served are told 503; beyond these nothing is said
 HANDSHAKE_S = 15.0  # for TLS at most
@@ -139,6 +139,4 @@ class _Forward(logging.Handler):
         if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
             return
         what = record.getMessage().strip()
-        self._log.error(
-            "a defect in tlsrpt; please report it", source=self._name, reason=what, exc_info=record.exc_info
-        )
+        self._log.error(DEFECT, source=self._name, reason=what, exc_info=record.exc_info)

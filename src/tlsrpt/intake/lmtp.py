@@ -24,7 +24,7 @@ from tlsrpt.intake.lmtp_session import Manners, Reply, Session, Step
 from tlsrpt.intake.rates import Rates
 from tlsrpt.intake.recipients import Recipients
 from tlsrpt.intake.room import Place
-from tlsrpt.intake.source import Desk
+from tlsrpt.intake.source import DEFECT, Desk
 from tlsrpt.intake.way import Taken, Way
 from tlsrpt.store.values import Result
 
@@ -32,7 +32,6 @@ STOP_S = 5.0  # for messages on their way in to be kept, once we are told to sto
 LINGER_S = 5.0  # for a client to take our last words
 HANDSHAKE_S = 60.0  # for TLS, at most
 MOST_AHEAD_BYTES = 64 * 1024  # that a client may send while its message is being kept
-DEFECT = Reply(451, "4.3.0", "a defect in tlsrpt; its log says more. Come again")
 STOPPING = Reply(421, "4.3.2", "the service is being stopped; come again")
 
 
@@ -347,10 +346,8 @@ class _Connection(asyncio.Protocol):
         except StoreError as error:
             return Reply(451, "4.3.0", f"{error.what}; come again")
         except Exception:  # one message that we can't bear must not end the others' sessions
-            floor.desk.log.error(
-                "a defect in tlsrpt; please report it", source=floor.way.name, where=self._client, exc_info=True
-            )
-            return DEFECT
+            floor.desk.log.error(DEFECT, source=floor.way.name, where=self._client, exc_info=True)
+            return Reply(451, "4.3.0", "a defect in tlsrpt; its log says more. Come again")
 
     async def _speak_tls(self, transport: asyncio.Transport) -> None:
         """Begin TLS; the connection is gone when that fails."""

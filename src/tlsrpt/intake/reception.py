@@ -14,8 +14,8 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tlsrpt.config import QuarantineConfig
 from tlsrpt.core.errors import OverloadError, StoreBusyError, StoreError
@@ -29,7 +29,7 @@ from tlsrpt.intake.keeper import Keeper
 from tlsrpt.intake.proof import judge
 from tlsrpt.intake.rates import Rates
 from tlsrpt.intake.room import Room
-from tlsrpt.intake.source import Desk, Log, Status
+from tlsrpt.intake.source import DEFECT, Desk, Log, Status
 from tlsrpt.intake.way import Outcome, Taken, Way
 from tlsrpt.store.rows import Prepared, PreparedFault, prepare
 from tlsrpt.store.values import Arrival, Fault, IncomingReport
@@ -118,9 +118,22 @@ class Reception:
         """See `way.Take`."""
         try:
             taken = await self._judge(data, way, where, file_name, noted, claims_report)
-        except (OverloadError, StoreError):
+        except OverloadError:
             status.turned_away += 1
             raise
+        except StoreError as error:
+            status.turned_away += 1
+            if not self.keeper.trouble:  # of which the service tells once; this is about the document alone
+                self._log.warning(
+                    "document put off", source=way.name, where=where, size_bytes=len(data), reason=str(error)
+                )
+            raise
+        except Exception as error:  # it must not stop what waits behind it in a mailbox
+            status.turned_away += 1
+            self._log.error(
+                DEFECT, source=way.name, where=where, size_bytes=len(data), reason=repr(error), exc_info=True
+            )
+            raise StoreError("a defect in tlsrpt, which its log has") from error
         status.counts(taken.outcome)
         self._tell(taken, way, where, len(data))
         return taken
@@ -144,10 +157,10 @@ class Reception:
         if arrival.other is not None:
             if not (way.keep_other or (claims_report and data)):
                 return Taken(outcome="other", reason=_reason(arrival.other))
-            arrival = _structs_replace(arrival, other=None, faults=(Fault(reason=f"no TLS report: {arrival.other}"),))
+            arrival = replace(arrival, other=None, faults=(Fault(reason=f"no TLS report: {arrival.other}"),))
         if arrival.reports:
             signatures = await self._signatures(arrival, way)
-            reports = [self._look_at(each, arrival, signatures, noted, way) for each in arrival.reports]
+            reports = [self._look_at(each, arrival, signatures, noted) for each in arrival.reports]
             unproven = way.unproven != "accept" and [each for each in reports if each.dkim != "pass"]
             if unproven:
                 if any(each.dkim == "error" for each in unproven):  # or a hiccup of DNS would bounce honest reports
@@ -156,10 +169,10 @@ class Reception:
                     return Taken(outcome="refused", reason=_reason(_unproven(unproven[0], way)))
                 faults = [Fault(reason=_unproven(each, way), where=each.where) for each in unproven]
                 reports = [each for each in reports if each.dkim == "pass"]
-                arrival = _structs_replace(arrival, faults=(*arrival.faults, *faults))
+                arrival = replace(arrival, faults=(*arrival.faults, *faults))
             for each in reports:
                 self._submitters.count(each.report.submitter)
-            arrival = _structs_replace(arrival, reports=tuple(reports))
+            arrival = replace(arrival, reports=tuple(reports))
         prepared = prepare(arrival) if small else await self._in_thread(partial(prepare, arrival))
         return await self._keep(prepared, len(data), way)
 
@@ -182,16 +195,15 @@ class Reception:
         arrival: Arrival,
         signatures: tuple[Signature, ...] | None,
         noted: tuple[Finding, ...],
-        way: Way,
     ) -> IncomingReport:
         """The report with all that is known of where it came from."""
         foreign = not _is_ours(incoming, self.judging.owned)
         if signatures is None:
             if not noted and not foreign:
                 return incoming
-            return _structs_replace(incoming, findings=(*noted, *incoming.findings), foreign=foreign)
+            return replace(incoming, findings=(*noted, *incoming.findings), foreign=foreign)
         proof = judge(incoming.report, arrival.headers, signatures)
-        return _structs_replace(
+        return replace(
             incoming,
             findings=(*noted, *proof.findings, *incoming.findings),
             dkim=proof.verdict,
@@ -265,7 +277,6 @@ _EVENTS: dict[str, str] = {
     "unkept": "report unreadable and not kept",
 }
 _WARNED: frozenset[Outcome] = frozenset(("conflict", "quarantined", "too-large", "refused", "unkept"))
-_structs_replace = msgspec.structs.replace
 
 
 def _is_ours(incoming: IncomingReport, owned: Owned) -> bool:

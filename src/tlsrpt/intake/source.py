@@ -19,6 +19,8 @@ from tlsrpt.intake.way import Outcome, Take, Way
 
 State = Literal["starting", "working", "trouble", "stopped"]
 
+DEFECT = "a defect in tlsrpt; please report it"  # the event of whatever we did not foresee
+
 
 class Log(Protocol):
     """The service's log: events with fields."""

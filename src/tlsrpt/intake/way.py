@@ -72,6 +72,7 @@ class Take(Protocol):
                 quarantined and not passed over.
         Raises:
             OverloadError: too much at once; nothing was kept, the sender may come again after `retry_after_s`.
-            StoreError: the store can't write now (or the quarantine is full, for mail); nothing was kept.
+            StoreError: the store can't write now (or the quarantine is full, for mail), or we have a defect that this
+                document meets; nothing was kept, and the log says so.
         """
         ...

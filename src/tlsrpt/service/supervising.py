@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from tlsrpt.core.errors import OverloadError, TlsrptError
-from tlsrpt.intake.source import Desk, Log, Source
+from tlsrpt.intake.source import DEFECT, Desk, Log, Source
 from tlsrpt.service.backoff import wait_s
 
 SETTLED_S = 60.0  # a source that ran so long begins counting its failures anew
@@ -52,7 +52,7 @@ async def _run_again_and_again(
             trouble = str(error)
         except Exception as error:
             trouble = f"unexpected: {error!r}"
-            log.error("a defect in tlsrpt; please report it", source=source.way.name, exc_info=True)
+            log.error(DEFECT, source=source.way.name, exc_info=True)
         failures = 1 if clock() - began > SETTLED_S else failures + 1
         desk.status.fails(trouble)
         await sleep(wait_s(failures, chance) if pause_s is None else pause_s)
