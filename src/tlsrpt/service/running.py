@@ -12,7 +12,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +29,7 @@ from tlsrpt.intake.keeper import Keeper
 from tlsrpt.intake.rates import Rates
 from tlsrpt.intake.reception import Judging, Reception
 from tlsrpt.intake.room import Room
-from tlsrpt.intake.source import Desk, Log, Source, Status
+from tlsrpt.intake.source import DEFECT, Desk, Log, Source, Status
 from tlsrpt.service.building import build_source
 from tlsrpt.service.health import Health
 from tlsrpt.service.metrics import Metrics
@@ -115,7 +115,7 @@ class Service:
         with self._signals(), Exchange() as exchange:
             reception = self._reception(exchange)
             self.keeper.start()
-            beat = asyncio.create_task(self._beat())
+            beat = self._begin(self._beat())
             await self._show_health(health)
             try:
                 await self._adopt()
@@ -187,7 +187,18 @@ class Service:
         if self._health is not None:
             self._health.cancel()
             await asyncio.gather(self._health, return_exceptions=True)
-        self._health = asyncio.create_task(health.run()) if health else None
+        self._health = self._begin(health.run()) if health else None
+
+    def _begin(self, doing: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Begin what goes on beside the sources; should it end by a defect, that is told."""
+        task = asyncio.create_task(doing)
+        task.add_done_callback(self._tell_defect)
+        return task
+
+    def _tell_defect(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._log.error(DEFECT, reason=repr(error), exc_info=(type(error), error, error.__traceback__))
 
     def _reception(self, exchange: Exchange) -> Reception:
         settings = self.settings

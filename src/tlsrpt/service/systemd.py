@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
+
+SLOW_S = 0.5  # for the supervisor to take a message
 
 
 class Notifier:
@@ -36,11 +39,13 @@ class Notifier:
     def _send(self, text: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as messenger:
-            try:
-                messenger.sendto(text.encode(), self._address)
-            except OSError:  # a supervisor that has gone must not take the service with it
-                return
+        # A supervisor that has gone, or is slow, must not take the service with it; nor a flood that took all files.
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as messenger,
+        ):
+            messenger.settimeout(SLOW_S)
+            messenger.sendto(text.encode(), self._address)
 
 
 def notifier() -> Notifier:
