@@ -1,4 +1,4 @@
-"""A thread for what blocks: asyncio hands it calls, one after another, and waits without standing still.
+"""A thread for a library that blocks: asyncio hands it calls, one after another, and waits without standing still.
 
 asyncio's own pool is joined when the program ends, however long a connection takes to fail; this one is left behind.
 """
@@ -6,79 +6,52 @@ asyncio's own pool is joined when the program ends, however long a connection ta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-Call = tuple[asyncio.Future[Any], Callable[[], Any]]
-Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
 class OneThread:
-    """Runs calls in a thread of their own, for the running event loop; `close` it when done.
-
-    It does all that waits, then all are answered: a hop between threads is shared. A hop costs as much as the reading
-    of a small file, and more when the machine is busy.
-    """
+    """Runs calls in a thread of their own. `end` it when done; who waits for a call then waits for ever."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._batches: queue.SimpleQueue[list[Call] | None] = queue.SimpleQueue()
-        self._waiting: list[Call] = []
-        self._busy = False
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
         """The function's result, or what it raised. Cancelled, the wait ends; the call itself goes on."""
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.append((future, partial(function, *args, **kwargs)))
-        if not self._busy:
-            self._busy = True
-            self._loop.call_soon(self._begin)
-        return await future
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
 
-    def close(self, last: Callable[[], None] | None = None) -> None:
-        """End the thread once it is done with what it is at; nobody waits for that, and what was not begun is not.
-
-        Args:
-            last: a call before the end; must not raise.
-        """
-        if last is not None:
-            self._batches.put([(self._loop.create_future(), last)])
-        self._batches.put(None)
-
-    def _begin(self) -> None:
-        calls, self._waiting = self._waiting, []
-        self._batches.put(calls)
-
-    def _work(self) -> None:
-        while (calls := self._batches.get()) is not None:
-            answers = [(future, *_outcome(function)) for future, function in calls]
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._tell, answers)
-
-    def _tell(self, answers: list[Answer]) -> None:
-        for future, result, error in answers:
-            if future.done():  # whoever waited was cancelled
-                continue
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if future.done():  # cancelled
+                return
             if error is not None:
                 future.set_exception(error)
             else:
-                future.set_result(result)
-        if self._waiting:
-            self._begin()
-        else:
-            self._busy = False
+                future.set_result(result)  # type: ignore[arg-type]  # T, where there is no error
 
+        def work() -> None:
+            result, problem = None, None
+            try:
+                result = function(*args)
+            except BaseException as error:  # noqa: BLE001 - carried to who waits for it
+                problem = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, result, problem)
 
-def _outcome(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    try:
-        return function(), None
-    except BaseException as error:  # noqa: BLE001 - carried to who waits for it
-        return None, error
+        self._calls.put(work)
+        return await future
+
+    def end(self, last: Callable[[], None]) -> None:
+        """No more calls after this last one, which must not raise; nobody waits for it."""
+        self._calls.put(last)
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (work := self._calls.get()) is not None:
+            work()

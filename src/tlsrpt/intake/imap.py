@@ -145,7 +145,7 @@ class Mailbox:
             yield session, thread
         finally:
             session.cut()
-            thread.close(session.drop)
+            thread.end(session.drop)
 
     async def _wait(self, session: Session, thread: OneThread) -> None:
         """Until there may be new mail."""

@@ -14,9 +14,11 @@ import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Struct
 
@@ -24,11 +26,13 @@ from tlsrpt.config import MaildirSource
 from tlsrpt.core.errors import ConfigError, SourceError, TlsrptError
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.text import printable
-from tlsrpt.intake.blocking import OneThread
 from tlsrpt.intake.polling import Look, PutOff, Seen, each, keep_looking
 from tlsrpt.intake.room import Place
 from tlsrpt.intake.source import Desk
 from tlsrpt.intake.way import ON_DISK, Way
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 AT_ONCE = 128  # messages in work: enough for commits to be shared; more were no faster
 MOST_A_LOOK = 20_000  # messages that one look takes up; the next begins at once where there are more
@@ -266,6 +270,61 @@ class Folder:
         return folder
 
 
+class _Hands:
+    """One thread for the files. It does all that waits, then all are answered: a hop between threads is shared.
+
+    A hop costs as much as a small file's reading, and more when the machine is busy.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._waiting: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = []
+        self._busy = False
+
+    async def do(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do it in the thread; gives what it gives, raises what it raises."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.append((future, partial(job, *args, **kwargs)))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._begin)
+        return await future
+
+    def close(self) -> None:
+        """End the thread, once it is done with what it is at."""
+        self._thread.shutdown(wait=False)
+
+    def _begin(self) -> None:
+        jobs, self._waiting = self._waiting, []
+        self._thread.submit(self._work, jobs)
+
+    def _work(self, jobs: list[tuple[asyncio.Future[Any], Callable[[], Any]]]) -> None:
+        answers = [(future, _result(job)) for future, job in jobs]
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._tell, answers)
+
+    def _tell(self, answers: list[tuple[asyncio.Future[Any], tuple[Any, BaseException | None]]]) -> None:
+        for future, (result, error) in answers:
+            if future.done():  # whoever waited was cancelled
+                continue
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+        if self._waiting:
+            self._begin()
+        else:
+            self._busy = False
+
+
+def _result(job: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return job(), None
+    except Exception as error:  # noqa: BLE001 - it is the caller's, who waits in another thread
+        return None, error
+
+
 class WatchedMaildir:
     """Takes in what is delivered to a Maildir.
 
@@ -298,9 +357,9 @@ class WatchedMaildir:
         Raises:
             SourceError: it is none, or may not be read or changed.
         """
-        with closing(OneThread(f"tlsrpt-{self.way.name}")) as thread:
-            await self._begin(desk, thread)
-            await keep_looking(partial(self._look, desk, thread), desk, self._config.every_s)
+        with closing(_Hands(f"tlsrpt-{self.way.name}")) as hands:
+            await self._begin(desk, hands)
+            await keep_looking(partial(self._look, desk, hands), desk, self._config.every_s)
 
     async def drain(self, desk: Desk) -> None:
         """Take in everything that is unread, once.
@@ -309,9 +368,9 @@ class WatchedMaildir:
             SourceError: it is no Maildir, or something in it may not be read or changed.
             StoreError, OverloadError: not everything could be taken.
         """
-        with closing(OneThread(f"tlsrpt-{self.way.name}")) as thread:
-            await self._begin(desk, thread)
-            trouble = await self._look(desk, thread)
+        with closing(_Hands(f"tlsrpt-{self.way.name}")) as hands:
+            await self._begin(desk, hands)
+            trouble = await self._look(desk, hands)
         if trouble is not None:
             raise trouble
 
@@ -335,8 +394,8 @@ class WatchedMaildir:
             lines.append("they may be read" + ("" if self._config.after == "leave" else " and changed"))
         return lines
 
-    async def _begin(self, desk: Desk, thread: OneThread) -> None:
-        await thread.call(self._folder.check if self._config.after == "leave" else self._folder.prepare)
+    async def _begin(self, desk: Desk, hands: _Hands) -> None:
+        await hands.do(self._folder.check if self._config.after == "leave" else self._folder.prepare)
         if self._config.after == "leave" and self._looked_at is None:
             self._seen.read(await desk.place(self._place) or "")
 
@@ -344,16 +403,16 @@ class WatchedMaildir:
     def _place(self) -> str:
         return f"maildir {self._folder.path}"
 
-    async def _look(self, desk: Desk, thread: OneThread) -> TlsrptError | None:
+    async def _look(self, desk: Desk, hands: _Hands) -> TlsrptError | None:
         """Look through all that is unread; gives what some of it could not be taken for."""
         lately = self._looked_at is not None and self._clock() - self._looked_at < FULL_S
-        if lately and not self._put_off and not await thread.call(self._folder.changed):
+        if lately and not self._put_off and not await hands.do(self._folder.changed):
             return None
         while True:
-            found = await thread.call(self._folder.unread, self._seen, self._put_off)
+            found = await hands.do(self._folder.unread, self._seen, self._put_off)
             desk.status.waiting = found.waiting
             look = Look(desk, self._put_off, self._seen, most=self._most, at_once=AT_ONCE)
-            await look.through(each(found.messages), partial(self._take, desk, thread, look))
+            await look.through(each(found.messages), partial(self._take, desk, hands, look))
             if not found.more or not look.handled:
                 break
         if not found.more:
@@ -363,9 +422,9 @@ class WatchedMaildir:
             await desk.keep_place(self._place, self._seen.write())
         return look.trouble
 
-    async def _take(self, desk: Desk, thread: OneThread, look: Look, message: Message, place: Place) -> bool:
+    async def _take(self, desk: Desk, hands: _Hands, look: Look, message: Message, place: Place) -> bool:
         try:
-            data = await thread.call(self._folder.read, message, self._most)
+            data = await hands.do(self._folder.read, message, self._most)
         except OSError as error:
             trouble = self._unreadable(message, error)
             if not self._put_off.knows(message.key):
@@ -378,7 +437,7 @@ class WatchedMaildir:
         place.grow(max(0, len(data) - place.bytes))
         taken = await desk.take(data, way=self.way, where=message.where)
         kept = taken.outcome in ON_DISK
-        if not kept or not await thread.call(self._folder.settle, message, failed=taken.outcome == "quarantined"):
+        if not kept or not await hands.do(self._folder.settle, message, failed=taken.outcome == "quarantined"):
             self._seen.add(message)
         return True
 
