@@ -24,7 +24,7 @@ from tlsrpt.intake.polling import (
     each,
     keep_looking,
 )
-from tlsrpt.intake.room import Place
+from tlsrpt.intake.room import Place, Room
 from tlsrpt.intake.way import Way
 
 WAY = Way(name="s3", kind="s3")
@@ -34,10 +34,6 @@ class Document(Struct, frozen=True):
     key: str
     when: float = 0.0
     size: int = 0
-
-    @property
-    def where(self) -> str:
-        return self.key
 
 
 documents = st.lists(
@@ -125,14 +121,9 @@ def test_what_the_store_cannot_take_is_tried_later_each_time() -> None:
 Handle = Callable[[Document, Place], Awaitable[bool]]
 
 
-def look_through(
-    count: int, handle: Handle, *, recorder: Recorder | None = None, at_once: int = 8, large: int | None = None
-) -> Look:
-    desk = (recorder or Recorder(WAY)).desk
-    look = Look(desk, PutOff(lambda: 0.0), Seen(), most=100, at_once=at_once)
-    asyncio.run(
-        look.through(each([Document(str(n), when=n, size=1000 if n == large else 1) for n in range(count)]), handle)
-    )
+def look_through(count: int, handle: Handle, *, room: Room | None = None, at_once: int = 8) -> Look:
+    look = Look(room or Room(ReceiveConfig()), PutOff(lambda: 0.0), at_once=at_once)
+    asyncio.run(look.through(each([Document(str(n), when=n, size=1) for n in range(count)]), handle))
     return look
 
 
@@ -172,29 +163,19 @@ def test_what_is_in_work_is_finished_when_the_source_breaks() -> None:
         finished.append(document.key)
         return True
 
-    recorder = Recorder(WAY)
+    room = Room(ReceiveConfig())
     with pytest.raises(SourceError):
-        look_through(100, handle, recorder=recorder)
+        look_through(100, handle, room=room)
     assert {"0", "1", "2", "3", "4"} <= set(finished)
     assert len(finished) < 15
-    assert recorder.room.documents == 0
+    assert room.documents == 0
 
 
 def test_a_room_that_others_fill_is_waited_for_only_while_work_of_ours_ends() -> None:
-    recorder = Recorder(WAY, ReceiveConfig(waiting_documents=3))
-    room = recorder.room
-    assert look_through(20, failing(error=StoreError("")), recorder=recorder).handled == 20
+    room = Room(ReceiveConfig(waiting_documents=3))
+    assert look_through(20, failing(error=StoreError("")), room=room).handled == 20
     with room.place(), room.place(), room.place(), pytest.raises(OverloadError):
-        look_through(20, failing(error=StoreError("")), recorder=recorder)
-
-
-def test_what_is_too_large_takes_no_room_and_is_told() -> None:
-    """It asked for room that is never there while other sources work, and ended each look before what lay behind it."""
-    recorder = Recorder(WAY, ReceiveConfig(waiting_bytes=1024 * 1024))
-    with recorder.room.place(1024 * 1024 - 500):
-        look = look_through(20, failing(error=StoreError("")), recorder=recorder, large=3)
-    assert (look.handled, recorder.status.outcomes) == (20, {"too-large": 1})
-    assert recorder.told == [("left alone for its size", {"source": "s3", "where": "3", "size_bytes": 1000})]
+        look_through(20, failing(error=StoreError("")), room=room)
 
 
 def test_trouble_is_said_once_and_over_when_it_is() -> None:

@@ -151,12 +151,11 @@ def _draw(health: Health, now: datetime, settings: Settings) -> None:
 
 def _draw_states(states: tuple[SourceState, ...], now: datetime) -> None:
     from tlsrpt.insight.health import ago, alive
-    from tlsrpt.intake.way import KEPT
 
     running = {state.name for state in alive(states, now)}
     rows: list[list[draw.Cell]] = []
     for state in states:
-        kept = sum(state.outcomes.get(outcome, 0) for outcome in KEPT)
+        kept = sum(state.outcomes.get(outcome, 0) for outcome in ("new", "known", "conflict"))
         rows.append(
             [
                 state.name,

@@ -26,7 +26,7 @@ from tlsrpt.intake.oauth import GRAPH_SCOPE, token_source
 from tlsrpt.intake.polling import Look, PutOff, Seen, each, keep_looking
 from tlsrpt.intake.room import Place
 from tlsrpt.intake.source import Desk
-from tlsrpt.intake.way import ON_DISK, Way
+from tlsrpt.intake.way import Way
 
 T = TypeVar("T")
 
@@ -191,7 +191,7 @@ class GraphMailbox:
         while True:
             found, more = await self._listed(mailbox, folder, since)
             desk.status.waiting = len(found)
-            look = Look(desk, self._put_off, self._seen, most=self._most, at_once=2 * AT_ONCE)
+            look = Look(desk.room, self._put_off, at_once=2 * AT_ONCE)
             await look.through(each(found), partial(self._take, desk, mailbox, look))
             if not more or not look.handled:
                 break
@@ -231,19 +231,28 @@ class GraphMailbox:
     async def _take(self, desk: Desk, mailbox: _Mailbox, look: Look, message: Message, place: Place) -> bool:
         reply = await mailbox.content(message, self._most, place.grow)
         if reply.status == 404:  # moved or deleted since it was listed
-            return True
+            return self._dealt_with(desk)
         if not reply.good:
             return self._not_had(desk, look, message, reply)
         self._in_a_row = 0
         if reply.cut:
-            look.leaves_alone(message, more_than_bytes=self._most)
-            return True
+            desk.status.counts("too-large")
+            desk.log.warning(
+                "left alone for its size", source=self.way.name, where=message.where, more_than_bytes=self._most
+            )
+            self._seen.add(message)
+            return self._dealt_with(desk)
         taken = await desk.take(reply.body, way=self.way, where=message.where)
-        kept = taken.outcome in ON_DISK
+        kept = taken.outcome in ("new", "known", "conflict", "quarantined")
         if kept:
             await self._settle(mailbox, message, failed=taken.outcome == "quarantined")
         if not kept or self._remembers:
             self._seen.add(message)
+        return self._dealt_with(desk)
+
+    def _dealt_with(self, desk: Desk) -> bool:
+        if desk.status.waiting:
+            desk.status.waiting -= 1
         return True
 
     def _not_had(self, desk: Desk, look: Look, message: Message, reply: Reply) -> bool:
@@ -252,7 +261,7 @@ class GraphMailbox:
             desk.status.counts("other")
             desk.log.warning("no mail", source=self.way.name, where=message.where, reason=reply.said())
             self._seen.add(message)
-            return True
+            return self._dealt_with(desk)
         error = SourceError(f"a message can't be had: {reply.said()}", where=message.where)
         self._in_a_row += 1
         if self._in_a_row >= FAILED_IN_A_ROW:

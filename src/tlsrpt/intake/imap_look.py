@@ -19,7 +19,7 @@ from tlsrpt.intake.blocking import OneThread
 from tlsrpt.intake.imap_batches import Batch, UidSet, batches, parts, singly, uid_sets
 from tlsrpt.intake.imap_session import Folder, RefusedError, Session
 from tlsrpt.intake.source import Desk
-from tlsrpt.intake.way import KEPT, Taken, Way
+from tlsrpt.intake.way import Outcome, Taken, Way
 
 T = TypeVar("T")
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 PUT_AWAY = 1_000
 LEFT = 5_000  # messages that could not be dealt with and are passed over, at most
 REFUSALS = 3  # moves refused in a row until messages are flagged in their place
+
+_DONE: frozenset[Outcome] = frozenset(("new", "known", "conflict"))
 
 
 class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -203,7 +205,7 @@ class Look:
         outcomes = {uid: task.result() for uid, task in tasks.items()}
         taken = {uid: one.outcome for uid, one in outcomes.items() if isinstance(one, Taken)}
         errors = {uid: one for uid, one in outcomes.items() if not isinstance(one, Taken)}
-        done = [uid for uid, outcome in taken.items() if outcome in KEPT]
+        done = [uid for uid, outcome in taken.items() if outcome in _DONE]
         failed = [uid for uid, outcome in taken.items() if outcome == "quarantined"]
         owed = self._owed
         owed.done += done

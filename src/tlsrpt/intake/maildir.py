@@ -29,7 +29,7 @@ from tlsrpt.core.text import printable
 from tlsrpt.intake.polling import Look, PutOff, Seen, each, keep_looking
 from tlsrpt.intake.room import Place
 from tlsrpt.intake.source import Desk
-from tlsrpt.intake.way import ON_DISK, Way
+from tlsrpt.intake.way import Way
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -411,7 +411,7 @@ class WatchedMaildir:
         while True:
             found = await hands.do(self._folder.unread, self._seen, self._put_off)
             desk.status.waiting = found.waiting
-            look = Look(desk, self._put_off, self._seen, most=self._most, at_once=AT_ONCE)
+            look = Look(desk.room, self._put_off, at_once=AT_ONCE)
             await look.through(each(found.messages), partial(self._take, desk, hands, look))
             if not found.more or not look.handled:
                 break
@@ -423,6 +423,13 @@ class WatchedMaildir:
         return look.trouble
 
     async def _take(self, desk: Desk, hands: _Hands, look: Look, message: Message, place: Place) -> bool:
+        if message.size > self._most:
+            desk.status.counts("too-large")
+            desk.log.warning(
+                "left alone for its size", source=self.way.name, where=message.where, size_bytes=message.size
+            )
+            self._seen.add(message)
+            return self._gone(desk)
         try:
             data = await hands.do(self._folder.read, message, self._most)
         except OSError as error:
@@ -433,12 +440,17 @@ class WatchedMaildir:
             look.fails(message, trouble)
             return False
         if data is None:  # a mail reader moved or deleted it: if it is still unread, the next look finds it
-            return True
+            return self._gone(desk)
         place.grow(max(0, len(data) - place.bytes))
         taken = await desk.take(data, way=self.way, where=message.where)
-        kept = taken.outcome in ON_DISK
+        kept = taken.outcome in ("new", "known", "conflict", "quarantined")
         if not kept or not await hands.do(self._folder.settle, message, failed=taken.outcome == "quarantined"):
             self._seen.add(message)
+        return self._gone(desk)
+
+    def _gone(self, desk: Desk) -> bool:
+        if desk.status.waiting:
+            desk.status.waiting -= 1
         return True
 
     def _unreadable(self, message: Message, error: OSError) -> SourceError:

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from tlsrpt.core.errors import OverloadError, StoreError, TlsrptError
-from tlsrpt.intake.room import Place
+from tlsrpt.intake.room import Place, Room
 from tlsrpt.intake.source import Desk
 
 IN_A_ROW = 50  # documents that can't be taken, with none between that can: the look ends
@@ -48,11 +48,6 @@ class Waiting(Protocol):
     @property
     def size(self) -> int:
         """Bytes; 0 where that is not known yet."""
-        ...
-
-    @property
-    def where(self) -> str:
-        """Its place, for people."""
         ...
 
 
@@ -202,17 +197,11 @@ class Look:
     """One look through what waits.
 
     `trouble` is what a document could not be taken for, `left` the time of the oldest that could not.
-
-    Args:
-        most: bytes of a document; larger ones are left alone, without any room for them.
-        at_once: documents in work.
     """
 
-    def __init__(self, desk: Desk, put_off: PutOff, seen: Seen, *, most: int, at_once: int) -> None:
-        self._desk = desk
+    def __init__(self, room: Room, put_off: PutOff, *, at_once: int) -> None:
+        self._room = room
         self._put_off = put_off
-        self._seen = seen
-        self._most = most
         self._at_once = at_once
         self._running: set[asyncio.Task[None]] = set()
         self._in_a_row = 0
@@ -231,10 +220,6 @@ class Look:
         """
         try:
             async for document in documents:
-                if document.size > self._most:
-                    self.leaves_alone(document, size_bytes=document.size)
-                    self._dealt_with(document)
-                    continue
                 put_off_for = self._put_off.why(document.key)
                 if put_off_for is not None:
                     self.fails(document, put_off_for)
@@ -255,7 +240,7 @@ class Look:
     async def _place(self, size: int) -> Place:
         while True:
             try:
-                return self._desk.room.place(size)
+                return self._room.place(size)
             except OverloadError:
                 if not self._running:
                     raise
@@ -283,20 +268,8 @@ class Look:
             else:
                 self._in_a_row = 0
                 if dealt_with:
-                    self._dealt_with(document)
-
-    def _dealt_with(self, document: Waiting) -> None:
-        self.handled += 1
-        self._put_off.forget(document.key)
-        if self._desk.status.waiting:
-            self._desk.status.waiting -= 1
-
-    def leaves_alone(self, document: Waiting, **size: int) -> None:
-        """It is larger than a document may be, and stays where it is."""
-        status = self._desk.status
-        status.counts("too-large")
-        self._desk.log.warning("left alone for its size", source=status.way.name, where=document.where, **size)
-        self._seen.add(document)
+                    self.handled += 1
+                    self._put_off.forget(document.key)
 
     def fails(self, document: Waiting, trouble: TlsrptError) -> None:
         """It could not be taken, and is left for another look. A person is told of the first that is no overload."""

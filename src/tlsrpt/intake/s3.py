@@ -28,7 +28,7 @@ from tlsrpt.intake.polling import Look, PutOff, Seen, keep_looking
 from tlsrpt.intake.room import Place
 from tlsrpt.intake.secrets import read_secret
 from tlsrpt.intake.source import Desk
-from tlsrpt.intake.way import ON_DISK, Way
+from tlsrpt.intake.way import Way
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -201,7 +201,7 @@ class Bucket:
     async def _look(self, desk: Desk, store: S3Store) -> TlsrptError | None:
         """Look through all that lies there; gives what some of it could not be taken for."""
         desk.status.waiting = 0
-        look = Look(desk, self._put_off, self._seen, most=self._most, at_once=AT_ONCE)
+        look = Look(desk.room, self._put_off, at_once=AT_ONCE)
         async with aclosing(self._waiting(desk, store)) as waiting:
             await look.through(waiting, partial(self._take, desk, store, look))
         self._seen.whole(look.left)
@@ -232,7 +232,18 @@ class Bucket:
                     if meta["path"].startswith(prefix) and not meta["path"].startswith(self._aside)
                 ]
 
-    async def _take(self, desk: Desk, store: S3Store, look: Look, found: Object, _place: Place) -> bool:
+    async def _take(self, desk: Desk, store: S3Store, look: Look, found: Object, place: Place) -> bool:
+        dealt_with = await self._deal_with(desk, store, look, found, place)
+        if dealt_with and desk.status.waiting:
+            desk.status.waiting -= 1
+        return dealt_with
+
+    async def _deal_with(self, desk: Desk, store: S3Store, look: Look, found: Object, place: Place) -> bool:
+        if found.size > self._most:
+            desk.status.counts("too-large")
+            desk.log.warning("left alone for its size", source=self.way.name, where=found.where, size_bytes=found.size)
+            self._seen.add(found)
+            return True
         try:
             with self._asking("read", found.path):
                 data = await _get(store, found, self._most)
@@ -248,7 +259,7 @@ class Bucket:
         taken = await desk.take(
             data, way=self.way, where=found.where, file_name=printable(found.path.rpartition("/")[2], WHERE_CHARACTERS)
         )
-        kept = taken.outcome in ON_DISK
+        kept = taken.outcome in ("new", "known", "conflict", "quarantined")
         if not kept or self._config.after == "leave":
             self._seen.add(found)
         else:

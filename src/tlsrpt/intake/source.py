@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from tlsrpt.intake.room import Room
-from tlsrpt.intake.way import KEPT, Outcome, Take, Way
+from tlsrpt.intake.way import Outcome, Take, Way
 
 State = Literal["starting", "working", "trouble", "stopped"]
 
@@ -75,7 +75,7 @@ class Status:
     def counts(self, outcome: Outcome) -> None:
         """One more document."""
         self.outcomes[outcome] += 1
-        if outcome in KEPT:
+        if outcome in ("new", "known", "conflict"):
             self.last_success = self._now()
 
     def _become(self, state: State, trouble: str) -> None:

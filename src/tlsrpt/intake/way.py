@@ -24,9 +24,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     "refused",  # by policy; not kept
     "unkept",  # a broken report by HTTPS while the quarantine is full: refused with its reason, not kept
 )
-# Which of them mean that reports were read and are kept; and which that the document may be acknowledged.
-KEPT: frozenset[Outcome] = frozenset(("new", "known", "conflict"))
-ON_DISK: frozenset[Outcome] = KEPT | {"quarantined"}
+
 
 Kind = Literal["https", "lmtp", "maildir", "imap", "s3", "graph"]
 
