@@ -246,6 +246,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_secret(server: HttpsServe
         ({"token_url": "", "tenant": "a/../b"}, "tenant is no directory id"),
         ({"token_url": "http://localhost/"}, "token_url is no https:// address: http://localhost/"),
         ({"token_url": "https://"}, "token_url is no https:// address"),
+        ({"token_url": "https://me:secret@localhost/"}, "token_url is no https:// address: localhost/"),
         ({"token_url": "https://[::1/"}, "token_url is no https:// address"),
         ({"provider": "other", "token_url": ""}, "no token_url is given"),
         ({"provider": "google"}, "no key_file is given"),

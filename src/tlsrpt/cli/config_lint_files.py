@@ -12,10 +12,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tlsrpt.core.errors import TlsrptError
+from tlsrpt.core.errors import SourceError, TlsrptError
 from tlsrpt.core.findings import Finding, Severity
 from tlsrpt.core.text import printable
 from tlsrpt.intake.listening import Listen
+from tlsrpt.intake.outgoing import trust
 from tlsrpt.intake.secrets import lint_secret_file
 
 Found = Iterator[Finding]
@@ -97,11 +98,9 @@ def lint_authorities(where: str, file: str) -> Found:
     yield from found
     if not file or not can_be_looked_into(found):
         return
-    import ssl
-
     try:
-        ssl.create_default_context(cafile=file)
-    except (OSError, ValueError):
+        trust(file)
+    except SourceError:
         yield fault("no-authorities", where, f"{printable(file, 200)} holds no PEM certificates", "name another file")
 
 

@@ -21,8 +21,9 @@ from tlsrpt.config import GraphSource
 from tlsrpt.core.errors import ConfigError, SourceError, TlsrptError
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.text import printable
-from tlsrpt.intake.graph_client import AT_ONCE, NO_MAIL, GraphClient, Method, Reply, check_endpoint, trust
+from tlsrpt.intake.graph_client import AT_ONCE, NO_MAIL, GraphClient, Method, Reply, check_endpoint
 from tlsrpt.intake.oauth import GRAPH_SCOPE, token_source
+from tlsrpt.intake.outgoing import trust
 from tlsrpt.intake.polling import Look, PutOff, Seen, each, keep_looking
 from tlsrpt.intake.room import Place
 from tlsrpt.intake.source import Desk

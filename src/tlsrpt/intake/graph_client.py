@@ -20,6 +20,7 @@ from msgspec import Struct
 from tlsrpt.core.errors import ConfigError, SourceError
 from tlsrpt.core.text import printable
 from tlsrpt.intake.oauth import TokenSource
+from tlsrpt.intake.outgoing import https_address
 
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
@@ -212,27 +213,10 @@ def check_endpoint(endpoint: str) -> str:
     Raises:
         ConfigError: it is none.
     """
-    try:
-        parts = urlsplit(endpoint)
-        good = parts.scheme == "https" and bool(parts.hostname) and not (parts.query or parts.fragment)
-    except ValueError:
-        good = False
-    if not good or not (endpoint.isascii() and endpoint.isprintable()):
-        raise ConfigError(f'endpoint "{printable(endpoint, 100)}" is no https:// address')
+    parts = urlsplit(https_address(endpoint, "endpoint"))
+    if parts.query or parts.fragment:
+        raise ConfigError(f"endpoint has more than a path: {printable(endpoint, 100)}")
     return endpoint
-
-
-def trust(ca_file: str) -> ssl.SSLContext:
-    """Which certificates are believed.
-
-    Raises:
-        ConfigError: the file holds none.
-    """
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:  # ssl.SSLError too
-        reason = "holds no certificate" if isinstance(error, ssl.SSLError) else f"can't be read: {error.strerror}"
-        raise ConfigError(f"ca_file {printable(ca_file, 200)} {reason}") from error
 
 
 def _retry_after(text: str | None, date: str | None) -> float | None:

@@ -22,6 +22,7 @@ from tlsrpt.core.limits import Limits
 from tlsrpt.core.text import printable
 from tlsrpt.intake.imap_login import Login, LoginRefusedError, advice, said
 from tlsrpt.intake.imap_wire import Lifeline, Wire
+from tlsrpt.intake.outgoing import trust
 
 # Of a folder that holds more, parts are searched: the answer to a search is one line, of up to eleven bytes a message.
 SEARCHED = 20_000
@@ -91,7 +92,7 @@ class Session:
 
     def _connect(self) -> None:
         config = self._config
-        context = _trust(config.ca_file)
+        context = trust(config.ca_file)
         with self._telling("let us in"):
             self._client = _Client(
                 lambda: Wire(
@@ -417,11 +418,3 @@ def _body(told: dict[bytes, Any]) -> bytes:
         if item.startswith(b"BODY[]") and isinstance(value, bytes):
             return value
     raise imaplib.IMAP4.error("it gives no text of a message")
-
-
-def _trust(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        reason = "holds no certificate" if isinstance(error, ssl.SSLError) else f"can't be read: {error.strerror}"
-        raise SourceError(f"ca_file {printable(ca_file)} {reason}") from error

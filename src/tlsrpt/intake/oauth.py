@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,10 +21,8 @@ from msgspec import Struct
 from tlsrpt.config import OauthConfig
 from tlsrpt.core.errors import ConfigError, SourceError
 from tlsrpt.core.text import printable
+from tlsrpt.intake.outgoing import https_address, trust
 from tlsrpt.intake.secrets import read_secret
-
-if TYPE_CHECKING:
-    import ssl
 
 OUTLOOK_SCOPE = "https://outlook.office365.com/.default"  # IMAP, POP
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
@@ -133,7 +131,7 @@ class _ClientCredentials:
     """RFC 6749 section 4.4, with the client's secret in the form (section 2.3.1): every provider takes that."""
 
     def __init__(self, config: OauthConfig, url: str, scope: str) -> None:
-        self._config, self._url, self._scope = config, _https(url), scope
+        self._config, self._url, self._scope = config, _token_url(url), scope
         if not (config.client_secret_file or config.client_secret_env or config.client_secret_command):
             self._secret()  # says so
 
@@ -171,7 +169,7 @@ class _ServiceAccount:
     def __init__(self, config: OauthConfig, user: str, now: Callable[[], float]) -> None:
         self._config, self._user, self._now = config, user, now
         if config.token_url:
-            _https(config.token_url)
+            _token_url(config.token_url)
 
     def request(self) -> tuple[str, dict[str, str], tuple[str, ...]]:
         config = self._config
@@ -182,7 +180,7 @@ class _ServiceAccount:
                 f"{printable(key.client_email)}"
             )
         try:
-            url = _https(config.token_url or key.token_uri)
+            url = _token_url(config.token_url or key.token_uri)
         except ConfigError as error:  # of the file, which may be put right while we run
             raise SourceError(error.what) from error
         now = int(self._now())
@@ -235,19 +233,11 @@ def _base64url(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _https(url: str) -> str:
-    """The URL, if it is one that a secret may be sent to."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme == "https" and bool(parts.hostname) and url.isascii() and url.isprintable()
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError(f"oauth: token_url is no https:// address: {printable(url, 100)}" if url else _NO_URL)
-    return url
-
-
-_NO_URL = "oauth: no token_url is given"
+def _token_url(url: str) -> str:
+    """Raises ConfigError for one that no secret may be sent to."""
+    if not url:
+        raise ConfigError("oauth: no token_url is given")
+    return https_address(url, "oauth: token_url")
 
 
 class _Answer(Struct):
@@ -271,7 +261,7 @@ def _post(url: str, form: dict[str, str], secrets: tuple[str, ...], *, ca_file: 
     body = b""
     try:
         with (
-            httpx2.Client(verify=_trust(ca_file), timeout=WITHIN_S, follow_redirects=False) as client,
+            httpx2.Client(verify=trust(ca_file, "oauth: ca_file"), timeout=WITHIN_S, follow_redirects=False) as client,
             client.stream("POST", url, data=form, headers={"Accept-Encoding": "identity"}) as response,
         ):
             for part in response.iter_raw():
@@ -298,13 +288,3 @@ def _post(url: str, form: dict[str, str], secrets: tuple[str, ...], *, ca_file: 
         )
     lasts_s = UNTOLD_S if answer.expires_in is None else answer.expires_in
     return Token(answer.access_token, min(max(lasts_s, 0.0), LONGEST_S))
-
-
-def _trust(ca_file: str) -> ssl.SSLContext:
-    import ssl
-
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:  # ssl.SSLError too: no certificate in it
-        reason = "holds no certificate" if isinstance(error, ssl.SSLError) else f"can't be read: {error.strerror}"
-        raise SourceError(f"oauth: ca_file {printable(ca_file)} {reason}") from error
