@@ -5,6 +5,7 @@ Each field carries the sentence that becomes its line in the sample file (`tlsrp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -147,14 +148,6 @@ class MaildirSource(MailConfig, frozen=True, kw_only=True, forbid_unknown_fields
     every_s: Annotated[float, Meta(description="seconds between looks", gt=0)] = 2.0
 
 
-class SecretConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A secret, and where it is; it never stands in the file itself."""
-
-    file: str = ""
-    env: str = ""
-    command: str = ""  # a shell command; the first line of its output
-
-
 class OauthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An access token by the client-credentials flow (D-90)."""
 
@@ -244,6 +237,15 @@ class GraphSource(MailConfig, frozen=True, kw_only=True, forbid_unknown_fields=T
 AnySource = HttpsSource | LmtpSource | MaildirSource | ImapSource | S3Source | GraphSource
 
 
+class Placed(Struct, frozen=True):
+    """A source and where it stands in the file."""
+
+    where: str  # source.https[2], counted from 1 within its kind
+    kind: str
+    name: str
+    source: AnySource
+
+
 class Sources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The ways in, any number of each kind."""
 
@@ -254,13 +256,16 @@ class Sources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     s3: tuple[S3Source, ...] = ()
     graph: tuple[GraphSource, ...] = ()
 
-    def named(self) -> dict[str, AnySource]:
-        """Every source by its name; one without a name is called by its kind, numbered from the second on."""
-        sources: dict[str, AnySource] = {}
+    def placed(self) -> Iterator[Placed]:
+        """Every source; one without a name is called by its kind, numbered from the second on."""
         for kind in self.__struct_fields__:
             for n, source in enumerate(getattr(self, kind), 1):
-                sources[source.name or (kind if n == 1 else f"{kind}-{n}")] = source
-        return sources
+                name = source.name or (kind if n == 1 else f"{kind}-{n}")
+                yield Placed(f"source.{kind}[{n}]", kind, name, source)
+
+    def named(self) -> dict[str, AnySource]:
+        """Every source by its name, which no other has: see `parse` of cli.configuration."""
+        return {placed.name: placed.source for placed in self.placed()}
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ def a_state(name: str = "https", *, state: str = "working", seen_s: float = 10, 
 
 def a_situation(*states: SourceState, **values: Any) -> Situation:
     usual: dict[str, Any] = {
-        "configured": {state.name: state.kind for state in states},
+        "configured": [state.name for state in states],
         "expects_service": bool(states or values.get("configured")),
         "every": {},
         "states": states,
@@ -51,15 +51,15 @@ IMAP = {"kind": "imap"}
         pytest.param(a_situation(a_state()), [], id="all is well"),
         pytest.param(a_situation(), [], id="no source is configured: nothing has to run"),
         # The service
-        pytest.param(a_situation(configured={"https": "https"}), ["service-down"], id="never ran"),
+        pytest.param(a_situation(configured=["https"]), ["service-down"], id="never ran"),
         pytest.param(a_situation(a_state(seen_s=119)), [], id="still fresh"),
         pytest.param(a_situation(a_state(seen_s=121)), ["service-down"], id="no sign of life"),
         pytest.param(a_situation(a_state(state="stopped"), a_state("b", state="trouble")), ["service-down"], id="ended"),
-        pytest.param(a_situation(configured={"imap": "imap"}, expects_service=False), [], id="a timer looks instead"),
+        pytest.param(a_situation(configured=["imap"], expects_service=False), [], id="a timer looks instead"),
         # Its sources
         pytest.param(a_situation(a_state(state="trouble", trouble="no")), ["source-trouble"], id="in trouble"),
-        pytest.param(a_situation(a_state(), configured={"https": "https", "b": "imap"}), ["source-missing"], id="new one"),
-        pytest.param(a_situation(a_state(), a_state("b"), configured={"b": "https"}), ["source-left"], id="one that left"),
+        pytest.param(a_situation(a_state(), configured=["https", "b"]), ["source-missing"], id="new one"),
+        pytest.param(a_situation(a_state(), a_state("b"), configured=["b"]), ["source-left"], id="one that left"),
         pytest.param(a_situation(a_state(last_success=NOW - timedelta(days=3))), [], id="a listener may wait for days"),
         pytest.param(a_situation(a_state(last_success=NOW - timedelta(hours=7), **IMAP)), ["source-stuck"], id="a mailbox not"),
         pytest.param(a_situation(a_state(last_success=None, since=NOW - timedelta(hours=7), **IMAP)), ["source-stuck"], id="never looked"),

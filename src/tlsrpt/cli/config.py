@@ -53,7 +53,7 @@ def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_js
 
 def _check(path: Path) -> Checked:
     from tlsrpt.cli.config_lint import lint_config
-    from tlsrpt.cli.configuration import parse, placed, read_text
+    from tlsrpt.cli.configuration import parse, read_text
     from tlsrpt.core.errors import ConfigError
 
     try:
@@ -67,7 +67,7 @@ def _check(path: Path) -> Checked:
     findings, names = parsed.faults, tuple[str, ...]()
     if parsed.config is not None:
         findings = tuple(lint_config(parsed.config, now=datetime.now(UTC), environment=os.environ))
-        names = tuple(name for _, name, _ in placed(parsed.config.source))
+        names = tuple(placed.name for placed in parsed.config.source.placed())
     severities = {finding.severity for finding in findings}
     verdict = "error" if "error" in severities else "warning" if "warning" in severities else "ok"
     return Checked(file=str(path), verdict=verdict, findings=findings, sources=names)

@@ -24,7 +24,6 @@ from tlsrpt.cli.config_lint_files import (
 )
 from tlsrpt.cli.config_lint_listeners import lint_https, lint_lmtp
 from tlsrpt.cli.config_lint_mailboxes import lint_graph, lint_imap, lint_maildir, lint_s3
-from tlsrpt.cli.configuration import placed
 from tlsrpt.config import (
     AnySource,
     Config,
@@ -61,19 +60,20 @@ def lint_config(config: Config, *, now: datetime, environment: Mapping[str, str]
         *_health(config.health.listen),
         *_doubled_places(config),
     ]
-    sources = list(placed(config.source))
+    sources = list(config.source.placed())
     if not sources:
         found.append(
             warning(
                 "no-source", "source", "no way in is named", "name one, as in [[source.https]]", "serve will not start"
             )
         )
-    for where, name, source in sources:
+    for placed in sources:
+        where, name, source = placed.where, placed.name, placed.source
         about = [*_name(where, name), *_unproven(where, source), *_source(where, source, now, environment)]
         if all(finding.severity != "error" for finding in about):
             about += _build(where, name, source, config)
         found += about
-    if os.geteuid() == 0 and any(_files(source) for _, _, source in sources):
+    if os.geteuid() == 0 and any(_files(placed.source) for placed in sources):
         found.append(
             note(
                 "checked-as-root",
@@ -216,7 +216,7 @@ def _doubled_places(config: Config) -> Found:
     """Two that want one address, one Maildir or one mailbox."""
     listens: list[tuple[str, Listen]] = []
     places: dict[tuple[str, ...], str] = {}
-    for where, text in [*_listeners(config)]:
+    for where, text in _listeners(config):
         try:
             listen = parse_listen(text)
         except ConfigError:
@@ -227,8 +227,8 @@ def _doubled_places(config: Config) -> Found:
                     "address-taken", f"{where}.listen", f"{listen} is {other_where}.listen's", "give it another port"
                 )
         listens.append((where, listen))
-    for where, _, source in placed(config.source):
-        place = _place(source)
+    for placed in config.source.placed():
+        where, place = placed.where, _place(placed.source)
         if place and place in places:
             yield fault(
                 "place-taken",
@@ -241,9 +241,9 @@ def _doubled_places(config: Config) -> Found:
 
 
 def _listeners(config: Config) -> Iterator[tuple[str, str]]:
-    for where, _, source in placed(config.source):
-        if isinstance(source, HttpsSource | LmtpSource):
-            yield where, source.listen
+    for placed in config.source.placed():
+        if isinstance(placed.source, HttpsSource | LmtpSource):
+            yield placed.where, placed.source.listen
     if config.health.listen:
         yield "health", config.health.listen
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from tlsrpt.config import AnySource, Config, Sources
+from tlsrpt.config import Config, Sources
 from tlsrpt.core.errors import ConfigError
 from tlsrpt.core.findings import Finding
 
@@ -96,16 +95,11 @@ def doubled_names(sources: Sources) -> list[Finding]:
     """Sources that are called alike: one of them would never run."""
     names: dict[str, str] = {}
     faults = []
-    for where, name, _ in placed(sources):
+    for placed in sources.placed():
+        where, name = placed.where, placed.name
         if name in names:
-            faults.append(
-                _fault(
-                    "name-taken",
-                    where,
-                    f'"{name}" is the name of {names[name]} already',
-                    "give each source a name of its own",
-                )
-            )
+            said = f'"{name}" is the name of {names[name]} already'
+            faults.append(_fault("name-taken", where, said, "give each source a name of its own"))
         names.setdefault(name, where)
     return faults
 
@@ -130,13 +124,6 @@ _MOSTLY = [  # what a line that is no TOML looks like, and what to write
     (re.compile(r'="[^"]*\\|=\s"[^"]*\\'), "a backslash begins an escape in double quotes; write single quotes"),
     (re.compile(r"=\s*\[?\s*[^\s\"'\[{0-9+-]"), 'write texts in quotes, as in host = "imap.example.com"'),
 ]
-
-
-def placed(sources: Sources) -> Iterator[tuple[str, str, AnySource]]:
-    """Each source with its place in the file, counted from 1 within its kind, and its name."""
-    for kind in sources.__struct_fields__:
-        for n, source in enumerate(getattr(sources, kind), 1):
-            yield f"source.{kind}[{n}]", source.name or (kind if n == 1 else f"{kind}-{n}"), source
 
 
 def _fault(code: str, where: str, message: str, fix: str = "") -> Finding:

@@ -80,8 +80,6 @@ def _look(settings: Settings, once: bool, now: datetime) -> Health:
 def _situation(
     store: Any, states: list[SourceState], settings: Settings, once: bool, now: datetime
 ) -> tuple[Situation, list[ForeignDomain]]:
-    from tlsrpt.cli.configuration import placed
-    from tlsrpt.cli.source import kind_of
     from tlsrpt.insight.health import DAY, WEEK, Situation
     from tlsrpt.store.sqlite_arrivals import arrivals
 
@@ -94,12 +92,12 @@ def _situation(
     entries, size_bytes = store.quarantine_size()
     disk = shutil.disk_usage(store.path.parent)
     config = settings.config
-    sources = {name: (where, source) for where, name, source in placed(config.source)}
+    sources = list(config.source.placed())
     return (
         Situation(
             expects_service=bool(sources) and not once,
-            configured={name: kind_of(where) for name, (where, _) in sources.items()},
-            every={name: getattr(source, "every_s", 0.0) for name, (_, source) in sources.items()},
+            configured=[placed.name for placed in sources],
+            every={placed.name: getattr(placed.source, "every_s", 0.0) for placed in sources},
             states=states,
             last_report=came.last,
             in_day=came.since[0],

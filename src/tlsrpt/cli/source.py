@@ -13,7 +13,7 @@ from tlsrpt.cli import draw
 from tlsrpt.cli.options import Settings, json_option, with_settings
 
 if TYPE_CHECKING:
-    from tlsrpt.config import AnySource
+    from tlsrpt.config import AnySource, Placed
     from tlsrpt.store.values import SourceState
 
 
@@ -49,15 +49,20 @@ def command() -> None:
 @with_settings
 def list_(as_json: bool, settings: Settings) -> None:
     """Each source, where it takes reports from, and how it does as far as the store knows."""
-    from tlsrpt.cli.configuration import placed
     from tlsrpt.insight.health import alive
 
     states, trouble = _states(settings)
     now = datetime.now(UTC)
     running = {state.name for state in alive(list(states.values()), now)}
     listed = [
-        Listed(name=name, kind=kind_of(where), place=place_of(source), running=name in running, state=states.get(name))
-        for where, name, source in placed(settings.config.source)
+        Listed(
+            name=placed.name,
+            kind=placed.kind,
+            place=place_of(placed.source),
+            running=placed.name in running,
+            state=states.get(placed.name),
+        )
+        for placed in settings.config.source.placed()
     ]
     if as_json:
         for one in listed:
@@ -116,9 +121,7 @@ def test(
     """
     import asyncio
 
-    from tlsrpt.cli.configuration import placed
-
-    sources = {name: (where, source) for where, name, source in placed(settings.config.source)}
+    sources = {placed.name: placed for placed in settings.config.source.placed()}
     if bool(names) == all_:
         raise click.UsageError("name the sources, or write --all" + (f": {', '.join(sources)}" if sources else ""))
     for name in names:
@@ -135,26 +138,24 @@ def test(
         else:
             _draw(tested)
 
-    chosen = [(name, *sources[name]) for name in (dict.fromkeys(names) or sources)]
+    chosen = [sources[name] for name in (dict.fromkeys(names) or sources)]
     asyncio.run(_test_all(chosen, settings, within_s, tell))
     if not chosen and not as_json:
         click.echo("No source is configured; `tlsrpt config example` shows how they are written.")
     ctx.exit(0 if works else 1)
 
 
-async def _test_all(
-    chosen: list[tuple[str, str, AnySource]], settings: Settings, within_s: float, tell: Callable[[Tested], None]
-) -> None:
+async def _test_all(chosen: list[Placed], settings: Settings, within_s: float, tell: Callable[[Tested], None]) -> None:
     """All side by side; told in their order."""
     import asyncio
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_test(*one, settings, within_s)) for one in chosen]
+        tasks = [group.create_task(_test(one, settings, within_s)) for one in chosen]
         for task in tasks:
             tell(await task)
 
 
-async def _test(name: str, where: str, config: AnySource, settings: Settings, within_s: float) -> Tested:
+async def _test(placed: Placed, settings: Settings, within_s: float) -> Tested:
     import asyncio
 
     from tlsrpt.core.errors import TlsrptError
@@ -163,13 +164,19 @@ async def _test(name: str, where: str, config: AnySource, settings: Settings, wi
     lines, error, fix = tuple[str, ...](), "", ""
     try:
         async with asyncio.timeout(within_s):
-            lines = tuple(await build_source(name, config, settings.config.limits).test())
+            lines = tuple(await build_source(placed.name, placed.source, settings.config.limits).test())
     except TlsrptError as problem:
         error, fix = ": ".join(filter(None, (problem.where, problem.what))), problem.fix
     except TimeoutError:
         error, fix = f"no answer within {within_s:g} s", "is there a firewall between? --within waits longer"
     return Tested(
-        name=name, kind=kind_of(where), place=place_of(config), works=not error, lines=lines, error=error, fix=fix
+        name=placed.name,
+        kind=placed.kind,
+        place=place_of(placed.source),
+        works=not error,
+        lines=lines,
+        error=error,
+        fix=fix,
     )
 
 
@@ -180,11 +187,6 @@ def _draw(tested: Tested) -> None:
     for line in (*tested.lines, tested.error, tested.fix and f"Fix: {tested.fix}"):
         if line:
             draw.paragraph(line, "  ")
-
-
-def kind_of(where: str) -> str:
-    """The kind of a source, out of its place in the file: `source.https[2]`."""
-    return where.removeprefix("source.").partition("[")[0]
 
 
 def place_of(source: AnySource) -> str:

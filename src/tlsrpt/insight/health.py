@@ -25,7 +25,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     """What was found."""
 
     expects_service: bool  # no: a timer runs `receive --once`, or `ingest` alone fills the store
-    configured: Mapping[str, str]  # source -> kind, as the configuration has them now
+    configured: Sequence[str]  # sources, as the configuration has them now
     every: Mapping[str, float]  # source -> seconds between looks, of mailboxes
     states: Sequence[SourceState]  # as the service last wrote them down
     last_report: datetime | None

@@ -155,6 +155,3 @@ def _told(result: DkimResult, by: str) -> Signature:
             verdict = "fail"
     reason = "" if verdict == "pass" else printable(f"{by} says {result.result}", _REASON_CHARACTERS)
     return Signature(domain=result.domain, selector=result.selector, verdict=verdict, reason=reason, told_by=by)
-
-
-__all__ = ["Signature", "Verifier", "believed"]

@@ -18,10 +18,6 @@ from tlsrpt.intake.source import Desk
 from tlsrpt.intake.way import Way
 
 
-def _always() -> bool:
-    return True
-
-
 class HttpsListener:
     """Takes reports by POST.
 
@@ -31,7 +27,9 @@ class HttpsListener:
         ConfigError: the configuration names nothing to listen on, or a proxy that is none.
     """
 
-    def __init__(self, config: HttpsSource, way: Way, limits: Limits, *, ready: Callable[[], bool] = _always) -> None:
+    def __init__(
+        self, config: HttpsSource, way: Way, limits: Limits, *, ready: Callable[[], bool] = lambda: True
+    ) -> None:
         if config.key and not config.certificate:
             raise ConfigError("a key needs a certificate", where=f"source {way.name}", fix="set certificate")
         self.way = way

@@ -20,11 +20,7 @@ from tlsrpt.intake.source import Source
 from tlsrpt.intake.way import Kind, Way
 
 
-def _always() -> bool:
-    return True
-
-
-def build_source(name: str, config: AnySource, limits: Limits, *, ready: Callable[[], bool] = _always) -> Source:
+def build_source(name: str, config: AnySource, limits: Limits, *, ready: Callable[[], bool] = lambda: True) -> Source:
     """The source that a table of the configuration describes; nothing is opened yet.
 
     Args:
