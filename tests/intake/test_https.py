@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import termios
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -337,7 +338,7 @@ def test_the_largest_that_may_come_is_taken() -> None:
 
 
 def test_who_finds_no_room_is_asked_to_come_again() -> None:
-    """Room is taken for a length before its body is read, and for chunks as they come."""
+    """Room is taken for a body as it comes, with a length or in chunks."""
     receive = ReceiveConfig(waiting_bytes=1024 * 1024, waiting_documents=3)
     with listening_at(receive=receive) as at:
         at.hold()
@@ -354,6 +355,24 @@ def test_who_finds_no_room_is_asked_to_come_again() -> None:
             at.release()
             assert responses(first.recv(65536))[0].status == 201
         assert at.post(b"x" * 100_000).status == 201
+
+
+def test_who_only_announces_much_takes_no_room_from_others() -> None:
+    """Four such heads were enough: nobody else's report was taken until they were cut for their slowness."""
+    length = DEFAULT_LIMITS.compressed_bytes
+    head = b"POST /v1/tlsrpt HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n" % length
+    with listening_at() as at, ExitStack() as open_ones:
+        for _ in range(ReceiveConfig().waiting_bytes // length + 1):
+            client = open_ones.enter_context(at.connect())
+            client.sendall(head)
+            assert client.recv(1000).startswith(b"HTTP/1.1 100 ")  # its body is waited for
+        assert at.post(b"x" * 100_000).status == 201
+
+
+def test_a_form_counts_against_the_rate_as_any_post() -> None:
+    with listening_at(per_address=1) as at:
+        form = "Content-Type: multipart/form-data; boundary=x"
+        assert [at.post(b"x", form).status for _ in range(2)] == [400, 429]
 
 
 def test_a_small_body_that_is_not_wanted_costs_no_connection() -> None:

@@ -35,6 +35,7 @@ Headers = dict[bytes, bytes]
 
 ANSWER_CHARACTERS = 500
 SMALL_BYTES = 64 * 1024  # the rest of a body that nobody wants is read over, to keep the connection; more is not
+ANNOUNCED_BYTES = 16 * 1024  # of a body that have room before they come; more would be had for a word
 LINGER_S = 2.0  # for a client that still sends to take note of the answer
 
 _PURPOSE = "TLS reports (RFC 8460) are posted here, as application/tlsrpt+gzip or application/tlsrpt+json"
@@ -106,7 +107,7 @@ class Request:
         return ", ".join(value.decode("latin-1") for each, value in self.scope["headers"] if each == name)
 
     async def read(self, place: Place, most: int) -> bytes:
-        """The body; room for its announced length has been taken, room for more is taken as it comes.
+        """The body; room for more of it than the place has is taken as it comes.
 
         Raises:
             TooLargeError, GoneError, OverloadError
@@ -121,10 +122,10 @@ class Request:
                 raise GoneError
             piece: bytes = message["body"]
             size += len(piece)
-            if self.length is None:
-                if size > most:
-                    raise TooLargeError(size)
-                place.grow(len(piece))
+            if size > most:
+                raise TooLargeError(size)
+            if size > place.bytes:
+                place.grow(size - place.bytes)
             if not message["more_body"]:
                 break
             pieces.append(piece)
@@ -198,11 +199,11 @@ class Endpoint:
     async def _post(self, request: Request) -> Answer:
         headers, content_type = request.headers, request.headers.get(b"content-type")
         client = self._client(request)
-        if content_type is not None and content_type[:10].lower() == b"multipart/":
-            return self._is_form(client, request)
         try:
             self._rates.count(_client_key(client))
-            with self._desk.room.place(request.length or 0) as place:
+            if content_type is not None and content_type[:10].lower() == b"multipart/":
+                return self._is_form(client, request)
+            with self._desk.room.place(min(request.length or 0, ANNOUNCED_BYTES)) as place:
                 data = await request.read(place, self._most)
                 claims, noted = look_at_labels(content_type, headers.get(b"content-encoding"), data)
                 return await self._take(data, client, noted, claims, request.as_json)
