@@ -160,7 +160,8 @@ class Reception:
             arrival = replace(arrival, other=None, faults=(Fault(reason=f"no TLS report: {arrival.other}"),))
         if arrival.reports:
             signatures = await self._signatures(arrival, way)
-            reports = [self._look_at(each, arrival, signatures, noted) for each in arrival.reports]
+            look = partial(_look_at_each, arrival, signatures, noted, judging.owned)
+            reports = look() if small else await self._in_thread(look)
             unproven = way.unproven != "accept" and [each for each in reports if each.dkim != "pass"]
             if unproven:
                 if any(each.dkim == "error" for each in unproven):  # or a hiccup of DNS would bounce honest reports
@@ -188,28 +189,6 @@ class Reception:
             if told is not None or not way.dkim:
                 return told
         return await self.judging.verifier.verify(arrival.raw)
-
-    def _look_at(
-        self,
-        incoming: IncomingReport,
-        arrival: Arrival,
-        signatures: tuple[Signature, ...] | None,
-        noted: tuple[Finding, ...],
-    ) -> IncomingReport:
-        """The report with all that is known of where it came from."""
-        foreign = not _is_ours(incoming, self.judging.owned)
-        if signatures is None:
-            if not noted and not foreign:
-                return incoming
-            return replace(incoming, findings=(*noted, *incoming.findings), foreign=foreign)
-        proof = judge(incoming.report, arrival.headers, signatures)
-        return replace(
-            incoming,
-            findings=(*noted, *proof.findings, *incoming.findings),
-            dkim=proof.verdict,
-            dkim_domain=proof.domain,
-            foreign=foreign,
-        )
 
     async def _keep(self, prepared: Prepared, size: int, way: Way) -> Taken:
         faults = [item for item in prepared.items if isinstance(item, PreparedFault)]
@@ -277,6 +256,35 @@ _EVENTS: dict[str, str] = {
     "unkept": "report unreadable and not kept",
 }
 _WARNED: frozenset[Outcome] = frozenset(("conflict", "quarantined", "too-large", "refused", "unkept"))
+
+
+def _look_at_each(
+    arrival: Arrival, signatures: tuple[Signature, ...] | None, noted: tuple[Finding, ...], owned: Owned
+) -> list[IncomingReport]:
+    """The reports of a document with all that is known of where they came from."""
+    return [_look_at(each, arrival, signatures, noted, owned) for each in arrival.reports]
+
+
+def _look_at(
+    incoming: IncomingReport,
+    arrival: Arrival,
+    signatures: tuple[Signature, ...] | None,
+    noted: tuple[Finding, ...],
+    owned: Owned,
+) -> IncomingReport:
+    foreign = not _is_ours(incoming, owned)
+    if signatures is None:
+        if not noted and not foreign:
+            return incoming
+        return replace(incoming, findings=(*noted, *incoming.findings), foreign=foreign)
+    proof = judge(incoming.report, arrival.headers, signatures)
+    return replace(
+        incoming,
+        findings=(*noted, *proof.findings, *incoming.findings),
+        dkim=proof.verdict,
+        dkim_domain=proof.domain,
+        foreign=foreign,
+    )
 
 
 def _is_ours(incoming: IncomingReport, owned: Owned) -> bool:
