@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsrpt.core.limits import DEFAULT_LIMITS
+from tlsrpt.core.errors import LimitError
+from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
 from tlsrpt.intake.door import open_document
 from tlsrpt.store.rows import prepare
 from tlsrpt.store.values import Arrival
@@ -231,3 +232,45 @@ def test_any_damage_to_a_sample_ends_in_an_arrival(row: dict[str, str], data: st
         end = data.draw(st.integers(start, min(len(sample), start + 200)))
         sample[start:end] = data.draw(st.binary(max_size=20) | st.just(bytes(sample[start:end]) * 2))
     prepare(arrive(bytes(sample), row["file"]))
+
+
+def a_mail_of(attachments: list[bytes]) -> bytes:
+    mail = EmailMessage()
+    mail["From"] = "tls@sender.example"
+    mail.set_content("Reports.")
+    for n, attachment in enumerate(attachments):
+        mail.add_attachment(attachment, maintype="application", subtype="tlsrpt+gzip", filename=f"{n}.json.gz")
+    return mail.as_bytes()
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+def test_the_attachments_of_a_mail_share_what_may_be_unpacked(damaged: bool) -> None:
+    """R7-02: a thousand attachments, each within the limits, would be 64 GB."""
+    attachments = [gzip.compress(json.dumps(a_report(blanks=" " * 50_000, n=n)).encode()) for n in range(20)]
+    if damaged:
+        attachments = [one[:-8] for one in attachments]
+    limits = Limits(decompressed_bytes=500_000, ratio=10_000)
+    arrival = open_document(a_mail_of(attachments), source="test", file_name="", limits=limits, received_at=NOW)
+    refused = [fault for fault in arrival.faults if "once decompressed" in fault.reason]
+    assert len(refused) == 11
+    assert len(arrival.reports) == (0 if damaged else 9)
+
+
+def test_mails_in_an_archive_share_it_too() -> None:
+    mails = BytesIO()
+    with zipfile.ZipFile(mails, "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(20):
+            archive.writestr(f"{n}.eml", a_mail(gzip.compress(json.dumps(a_report(blanks=" " * 50_000, n=n)).encode())))
+    limits = Limits(decompressed_bytes=500_000, ratio=10_000)
+    arrival = open_document(mails.getvalue(), source="test", file_name="", limits=limits, received_at=NOW)
+    assert 0 < len(arrival.reports) < 10
+    assert len(arrival.reports) + len(arrival.faults) == 20
+
+
+def test_a_limit_is_raised_for_who_asks_and_noted_for_the_others() -> None:
+    packed = gzip.compress(json.dumps(a_report(blanks=" " * 50_000)).encode())
+    limits = Limits(decompressed_bytes=40_000)
+    for document in (packed, a_mail(packed), a_mail_of([gzip.compress(b"{}"), packed])):
+        with pytest.raises(LimitError):
+            open_document(document, source="test", file_name="", limits=limits, received_at=NOW, within_limits=True)
+        assert not arrive(document).faults

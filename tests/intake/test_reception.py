@@ -133,6 +133,27 @@ def test_a_large_report_is_taken_like_a_small_one(tmp_path: Path) -> None:
     assert with_reception(tmp_path, work) == "new"
 
 
+@pytest.mark.parametrize("by_mail", [False, True], ids=["body", "mail"])
+def test_a_small_document_that_holds_much_does_not_keep_the_loop(by_mail: bool, tmp_path: Path) -> None:
+    """20,000 failures in 9 KB: read in a thread, while a usual report goes through."""
+    (document,) = corpus.documents("typical", 1, seed=2)
+    entry = document.report["policies"][0]
+    entry = {**entry, "failure-details": [{"result-type": "tlsa-invalid", "failed-session-count": 1}] * 20_000}
+    document = document._replace(report={**document.report, "policies": [entry]})
+    data = corpus.as_mail(document) if by_mail else corpus.as_gzip(document)
+    assert len(data) < 32_768
+    (report,) = reports(1)
+
+    async def work(at: Surroundings) -> tuple[str, bool, str]:
+        first = asyncio.create_task(at.desk.take(data, way=LMTP if by_mail else HTTPS))
+        await asyncio.sleep(0)
+        small = await at.desk.take(report, way=HTTPS)
+        waiting = not first.done()
+        return small.outcome, waiting, (await first).outcome
+
+    assert with_reception(tmp_path, work) == ("new", True, "new")
+
+
 def test_a_bomb_does_not_keep_the_others_waiting(tmp_path: Path) -> None:
     """100 MB of zeros in a gzip (R7-02): refused by its ratio, while a small report goes through."""
     bomb = gzip.compress(bytes(100_000_000))

@@ -22,7 +22,7 @@ from tlsrpt.core.lenient import Around, looks_like_report, read_report
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
 from tlsrpt.core.notes import Notes, Place, shown
 from tlsrpt.core.report import Report
-from tlsrpt.core.unpacking import Leaf, unpack
+from tlsrpt.core.unpacking import Budget, Leaf, unpack
 
 _TOP = Place()
 _ARCHIVES = ("zip", "tar")
@@ -72,6 +72,7 @@ def read_document(
     submitter: str | None = None,
     file_name: str | None = None,
     strict: bool = False,
+    budget: Budget | None = None,
 ) -> Document:
     """Read all that a document holds: the reports, those that could not be read, and what else there was.
 
@@ -84,8 +85,9 @@ def read_document(
         submitter: what TLS-Report-Submitter said; names the sender of a report that does not.
         file_name: the name it was sent under; evidence, as above, and for the window (F-23).
         strict: a deviation makes a report a fault (StrictError).
+        budget: what other attachments of the same mail have left to unpack; None: all that the limits allow.
     """
-    usual = None if strict else _usual(data, limits)
+    usual = None if strict else _usual(data, limits, budget)
     if usual is not None:
         return Document(reports=(usual,))
     labelled = bool(report_domain or submitter or (file_name and parse_file_name(file_name)))
@@ -93,7 +95,7 @@ def read_document(
     reports: list[ReadReport] = []
     faults: list[ReportError] = []
     others: list[Other] = []
-    for leaf in unpack(data, limits):
+    for leaf in unpack(data, limits, budget):
         if isinstance(leaf, ReportError):
             faults.append(leaf)
             continue
@@ -169,7 +171,7 @@ def parse_report(
     return reports[0]
 
 
-def _usual(data: bytes, limits: Limits) -> ReadReport | None:
+def _usual(data: bytes, limits: Limits, budget: Budget | None = None) -> ReadReport | None:
     """The usual document at once: a small JSON, or gzip of it, that keeps to the RFC in every point."""
     if len(data) > limits.compressed_bytes:
         return None
@@ -177,9 +179,12 @@ def _usual(data: bytes, limits: Limits) -> ReadReport | None:
         report = exact.decode(data, limits) if len(data) < LARGE else None
         return None if report is None else ReadReport(report=report)
     content = unpacking.gunzip(data) if data.startswith(unpacking.GZIP_MAGIC) else None
-    if content is None or len(content) >= LARGE or len(content) > limits.decompressed_bytes:
+    left = limits.decompressed_bytes if budget is None else budget.left
+    if content is None or len(content) >= LARGE or len(content) > left:
         return None
     report = exact.decode(content, limits) if content.startswith(b"{") else None
+    if budget is not None and report is not None:
+        budget.left = left - len(content)
     return None if report is None else ReadReport(report=report, packing=("gzip",))
 
 

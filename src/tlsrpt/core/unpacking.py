@@ -78,8 +78,8 @@ class _Damaged(Exception):  # noqa: N818 - never leaves this file
         super().__init__(why)
 
 
-class _Budget:
-    """What is left to decompress in one document, over all its layers and members."""
+class Budget:
+    """What is left to decompress in one document, over all its layers and members; in a mail, over its attachments."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits, self.left, self.members = limits, limits.decompressed_bytes, 0
@@ -99,22 +99,25 @@ class _Budget:
             raise LimitError(f"more than {self.limits.archive_members} files in the archive", limit="archive_members")
 
 
-def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Leaf | ReportError]:
+def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> Iterator[Leaf | ReportError]:
     """Every document inside, one after the other; what can't be opened comes as the error that says why.
 
     Never raises for what the bytes hold. After a LimitError nothing follows.
+
+    Args:
+        budget: what other attachments of the same mail have left; None: all that the limits allow.
     """
     if len(data) > limits.compressed_bytes:
         mib = limits.compressed_bytes / (1 << 20)
         yield LimitError(f"larger than {mib:g} MiB", limit="compressed_bytes")
         return
     try:
-        yield from _open(Leaf(data=data), _Budget(limits))
+        yield from _open(Leaf(data=data), budget or Budget(limits))
     except LimitError as error:
         yield error
 
 
-def _open(leaf: Leaf, budget: _Budget) -> Iterator[Leaf | ReportError]:
+def _open(leaf: Leaf, budget: Budget) -> Iterator[Leaf | ReportError]:
     """Open one layer, and what is found in it."""
     layer = _layer(leaf.data)
     if layer is None:
@@ -140,7 +143,7 @@ def _open(leaf: Leaf, budget: _Budget) -> Iterator[Leaf | ReportError]:
         )
 
 
-_Opened = Callable[[Leaf, tuple[str, ...], _Budget], Iterator["Leaf | ReportError"]]
+_Opened = Callable[[Leaf, tuple[str, ...], Budget], Iterator["Leaf | ReportError"]]
 
 
 def _layer(data: bytes) -> tuple[str, _Opened] | None:
@@ -175,15 +178,15 @@ def gunzip(data: bytes) -> bytes | None:
     return content if stream.eof and not stream.unused_data else None
 
 
-def _open_gzip(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[Leaf]:
+def _open_gzip(leaf: Leaf, packing: tuple[str, ...], budget: Budget) -> Iterator[Leaf]:
     return _open_streams(leaf, packing, budget, lambda: _inflater(31), GZIP_MAGIC)
 
 
-def _open_zlib(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[Leaf]:
+def _open_zlib(leaf: Leaf, packing: tuple[str, ...], budget: Budget) -> Iterator[Leaf]:
     return _open_streams(leaf, packing, budget, lambda: _inflater(15), None)
 
 
-def _open_bzip2(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[Leaf]:
+def _open_bzip2(leaf: Leaf, packing: tuple[str, ...], budget: Budget) -> Iterator[Leaf]:
     import bz2
 
     def new() -> _Stream:
@@ -192,7 +195,7 @@ def _open_bzip2(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterat
     return _open_streams(leaf, packing, budget, new, b"BZh")
 
 
-def _open_xz(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[Leaf]:
+def _open_xz(leaf: Leaf, packing: tuple[str, ...], budget: Budget) -> Iterator[Leaf]:
     import lzma
 
     memory = 64 * 1024 * 1024 + budget.limits.decompressed_bytes  # its dictionary is as large as the header says
@@ -206,7 +209,7 @@ def _open_xz(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[
 def _open_streams(
     leaf: Leaf,
     packing: tuple[str, ...],
-    budget: _Budget,
+    budget: Budget,
     new: Callable[[], _Stream],
     magic: bytes | None,
     damages: tuple[type[Exception], ...] = _DAMAGED,
@@ -219,9 +222,11 @@ def _open_streams(
         try:
             end = _decompress_one(new(), data, position, output, budget)
         except damages as error:
+            budget.left -= output.tell()
             why = f"the {packing[-1]} stream is damaged: {error}"
             raise _Damaged(_beginning(new(), data, damages), why) from error
         if end is None:
+            budget.left -= output.tell()
             raise _Damaged(output.getvalue(), f"the {packing[-1]} stream ends early")
         position = end
         if magic is None or not data.startswith(magic, position):
@@ -231,7 +236,7 @@ def _open_streams(
     yield Leaf(data=output.getvalue(), packing=packing, member=leaf.member, findings=findings)
 
 
-def _decompress_one(stream: _Stream, data: bytes, position: int, output: BytesIO, budget: _Budget) -> int | None:
+def _decompress_one(stream: _Stream, data: bytes, position: int, output: BytesIO, budget: Budget) -> int | None:
     """Decompress one stream into the output; where it ends in the input, or None if the input ends first."""
     size = len(data)
     while position < size:
@@ -270,7 +275,7 @@ def _trailing(layer: str, size: int) -> Finding:
     )
 
 
-def _open_base64(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[Leaf]:
+def _open_base64(leaf: Leaf, packing: tuple[str, ...], budget: Budget) -> Iterator[Leaf]:
     try:
         content = binascii.a2b_base64(leaf.data)
     except binascii.Error as error:
@@ -286,7 +291,7 @@ def _open_base64(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Itera
     yield Leaf(data=content, packing=packing, member=leaf.member, findings=(*leaf.findings, finding))
 
 
-def _open_zip(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[Leaf | ReportError]:
+def _open_zip(leaf: Leaf, packing: tuple[str, ...], budget: Budget) -> Iterator[Leaf | ReportError]:
     """The files of a zip; their sizes are counted, not believed."""
     import zipfile
 
@@ -321,6 +326,7 @@ def _open_zip(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator
                     output.write(piece)
                     budget.check(output.tell(), entry.compress_size + 1)
         except broken as error:
+            budget.left -= output.tell()
             damage = f"damaged in the zip: {printable(str(error), 120)}"
             yield Leaf(data=output.getvalue(), packing=packing, member=name, findings=leaf.findings, damage=damage)
             continue
@@ -352,7 +358,7 @@ def _octal(field: bytes) -> int | None:
     return int(digits, 8) if digits and re.fullmatch(rb"[0-7]{1,12}", digits) else None
 
 
-def _open_tar(leaf: Leaf, packing: tuple[str, ...], budget: _Budget) -> Iterator[Leaf | ReportError]:
+def _open_tar(leaf: Leaf, packing: tuple[str, ...], budget: Budget) -> Iterator[Leaf | ReportError]:
     """The plain files of a tar (POSIX 1003.1, GNU long names); links, devices and sparse files hold no report."""
     data, position, long_name = leaf.data, 0, ""
     while position + _TAR_BLOCK <= len(data):

@@ -19,6 +19,7 @@ from tlsrpt.core.mbox import is_mbox
 from tlsrpt.core.message import Headers, Message, Part, header_findings, is_message, label_findings, take_apart
 from tlsrpt.core.reading import Document, ReadReport, read_document
 from tlsrpt.core.report import Report
+from tlsrpt.core.unpacking import Budget
 from tlsrpt.store.values import Arrival, Fault, IncomingReport, MailHeaders
 
 
@@ -28,6 +29,8 @@ class _Inside(Struct):
     reports: list[IncomingReport]
     faults: list[Fault]
     other: list[str]
+    budget: Budget  # for all of them: a mail of a thousand small bombs is one large bomb
+    within_limits: bool  # a limit that is passed is raised, not noted
 
 
 def open_document(
@@ -39,6 +42,7 @@ def open_document(
     received_at: datetime,
     alone_in_zip: bool = False,
     strict: bool = False,
+    within_limits: bool = False,
 ) -> Arrival:
     """Read everything in one document: a mail, a report, an archive of reports.
 
@@ -48,10 +52,13 @@ def open_document(
         file_name: its own name, evidence where the report itself says less (F-30); "" where it has none.
         alone_in_zip: it was the only file of a zip archive, already unpacked (F-11).
         strict: refuse reports that depart from the RFC.
+        within_limits: raise where a limit is passed, for who means to try again under higher ones.
     Returns:
         The reports, the faults (a TLS report that can't be read: for quarantine), or in `other` what it is instead.
+    Raises:
+        LimitError: with `within_limits` only.
     """
-    inside = _Inside(reports=[], faults=[], other=[])
+    inside = _Inside(reports=[], faults=[], other=[], budget=Budget(limits), within_limits=within_limits)
     message: Message | None = None
     mail = is_message(data) or is_mbox(data)  # a mail alias of Postfix puts a `From ` line in front
     if mail:
@@ -73,7 +80,8 @@ def open_document(
 
 
 def _open_body(data: bytes, inside: _Inside, file_name: str, limits: Limits, strict: bool, alone_in_zip: bool) -> None:
-    document = read_document(data, limits=limits, file_name=file_name or None, strict=strict)
+    document = read_document(data, limits=limits, file_name=file_name or None, strict=strict, budget=inside.budget)
+    _mind_limits(inside, document)
     noted = (_ZIPPED,) if alone_in_zip else ()
     for read in document.reports:
         _take_report(inside, _incoming(read, None, file_name or None, noted, read.member), strict)
@@ -94,6 +102,8 @@ def _open_message(data: bytes, inside: _Inside, limits: Limits, strict: bool) ->
     try:
         message = take_apart(data, limits=limits)
     except LimitError as error:
+        if inside.within_limits:
+            raise
         inside.faults.append(_fault(error))
         return None
     if message.fault:
@@ -114,7 +124,9 @@ def _open_part(part: Part, message: Message, inside: _Inside, limits: Limits, st
         submitter=part.headers.submitter,
         file_name=part.file_name,
         strict=strict,
+        budget=inside.budget,
     )
+    _mind_limits(inside, document)
     inside.other += [other.what for other in document.others]  # mails in it are `take_apart`'s business
     if part.returned and (document.reports or document.faults):
         inside.faults.append(Fault(reason="a report of our own that bounced back (F-17); not counted", where=where))
@@ -133,6 +145,12 @@ def _open_part(part: Part, message: Message, inside: _Inside, limits: Limits, st
         )
         place = "/".join(filter(None, (where, read.member)))
         _take_report(inside, _incoming(read, header, part.file_name, noted, place), strict)
+
+
+def _mind_limits(inside: _Inside, document: Document) -> None:
+    for error in document.faults if inside.within_limits else ():
+        if isinstance(error, LimitError):
+            raise error
 
 
 def _contact_domain(report: Report) -> str | None:

@@ -11,14 +11,14 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsrpt.config import QuarantineConfig
-from tlsrpt.core.errors import OverloadError, StoreBusyError, StoreError
+from tlsrpt.core.errors import LimitError, OverloadError, StoreBusyError, StoreError
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.owned import Owned
@@ -36,9 +36,10 @@ from tlsrpt.store.values import Arrival, Fault, IncomingReport
 
 T = TypeVar("T")
 
-# Above this a document is read in a thread: the loop must not stand still for a report of 20,000 rows or for a bomb
-# that unpacks to `limits.ratio` times its size. Nearly all reports are smaller, and a thread costs more than they do.
+# Above this a document is read in a thread: the loop must not stand still for a report of 20,000 rows, be it packed
+# into 8 KB. Nearly all reports are smaller, and a thread costs more than they do.
 SMALL_BYTES = 32 * 1024
+SMALL_UNPACKED_BYTES = 64 * 1024  # 10 ms at the worst
 READERS = 2
 DNS_AGAIN_S = 120
 RECOUNT_S = 300.0  # the quarantine is counted anew: people retry and prune
@@ -149,11 +150,12 @@ class Reception:
             data,
             source=f"{way.name}:{where}" if where else way.name,
             file_name=file_name,
-            limits=judging.limits,
             received_at=self._now(),
         )
-        small = len(data) <= SMALL_BYTES
-        arrival = read() if small else await self._in_thread(read)
+        arrival = _read_if_small(read, judging.limits) if len(data) <= SMALL_BYTES else None
+        small = arrival is not None
+        if arrival is None:
+            arrival = await self._in_thread(partial(read, limits=judging.limits))
         if arrival.other is not None:
             if not (way.keep_other or (claims_report and data)):
                 return Taken(outcome="other", reason=_reason(arrival.other))
@@ -293,6 +295,19 @@ def _is_ours(incoming: IncomingReport, owned: Owned) -> bool:
         return True
     domains = {*incoming.report_domains, *(entry.policy.policy_domain for entry in incoming.report.policies)}
     return any(map(owned.owns, domains))
+
+
+def _read_if_small(read: Callable[..., Arrival], limits: Limits) -> Arrival | None:
+    """What a small document holds; None where it is small only because it is packed, and too much for the loop."""
+    try:
+        return read(limits=_loop_limits(limits), within_limits=True)
+    except LimitError:
+        return None
+
+
+@lru_cache(4)
+def _loop_limits(limits: Limits) -> Limits:
+    return replace(limits, decompressed_bytes=min(limits.decompressed_bytes, SMALL_UNPACKED_BYTES))
 
 
 def _too_large(size: int, limits: Limits) -> Taken:
