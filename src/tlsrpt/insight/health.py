@@ -181,7 +181,7 @@ def _foreign(found: Situation) -> Iterator[Finding]:
         "info",
         "foreign-domains",
         "domains",
-        f"{found.foreign:,} reports are for domains that are not in [domains] own"
+        f"{found.foreign:,} report{'' if found.foreign == 1 else 's'} for domains that are not in [domains] own"
         + (f": {', '.join(names)}{more}" if names else ""),
         "see `tlsrpt domains`, and add those that are yours",
         "kept, and in no figure",

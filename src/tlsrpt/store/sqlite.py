@@ -370,7 +370,7 @@ def missing_store(path: Path) -> StoreError:
     return StoreError(
         "no store here yet",
         where=str(path),
-        fix="`tlsrpt ingest PATH` makes one; --store or TLSRPT_STORE names another",
+        fix="`tlsrpt ingest PATH` or the service makes one; --store or TLSRPT_STORE names another",
     )
 
 
