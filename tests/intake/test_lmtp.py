@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.intake.test_listening import a_certificate
+from tests.intake.test_certificate import a_certificate
 from tests.lab.servers import free_port
 from tlsrpt.config import LmtpSource, ReceiveConfig
 from tlsrpt.core.errors import ConfigError, OverloadError, SourceError, StoreBusyError, StoreError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tlsrpt.config import ReceiveConfig
 from tlsrpt.core.errors import OverloadError
-from tlsrpt.intake.rates import MOST_KEYS, Rates
+from tlsrpt.intake.rates import MOST_KEYS, Rates, client_key
 from tlsrpt.intake.room import Room
 
 
@@ -80,3 +80,19 @@ def test_a_document_alone_has_room_whatever_its_size() -> None:
     with room.place(5 * 1024 * 1024) as place:
         place.grow(5 * 1024 * 1024)
     assert (room.documents, room.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unix", "unix"),
+    ],
+)
+def test_a_customers_network_counts_as_one_client(address: str, key: str) -> None:
+    """Who holds an IPv6 network has 2^64 addresses to come from."""
+    assert client_key(address) == key

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.intake.test_listening import a_certificate
+from tests.intake.test_certificate import a_certificate
 from tests.intake.test_lmtp import NEW, Recorder, Running
 from tests.lab.servers import Postfix, free_port, postfix
 from tlsrpt.config import LmtpSource, ReceiveConfig

@@ -22,7 +22,8 @@ from tlsrpt.cli.config_lint_files import (
 from tlsrpt.config import HttpsSource, LmtpSource
 from tlsrpt.core.errors import ConfigError, TlsrptError
 from tlsrpt.core.text import printable
-from tlsrpt.intake.listening import Listen, parse_listen, tls_context
+from tlsrpt.intake.certificate import tls_context
+from tlsrpt.intake.listening import Listen, parse_listen
 from tlsrpt.intake.proxies import Proxies
 from tlsrpt.intake.recipients import Recipients
 

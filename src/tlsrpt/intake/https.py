@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 
 from tlsrpt.config import HttpsSource
-from tlsrpt.core.errors import ConfigError
 from tlsrpt.core.limits import Limits
 from tlsrpt.intake import listening
+from tlsrpt.intake.certificate import Certificate
 from tlsrpt.intake.http_floor import Floor
 from tlsrpt.intake.https_endpoint import Endpoint
 from tlsrpt.intake.proxies import Proxies
@@ -30,15 +29,13 @@ class HttpsListener:
     def __init__(
         self, config: HttpsSource, way: Way, limits: Limits, *, ready: Callable[[], bool] = lambda: True
     ) -> None:
-        if config.key and not config.certificate:
-            raise ConfigError("a key needs a certificate", where=f"source {way.name}", fix="set certificate")
         self.way = way
         self._config = config
         self._limits = limits
         self._ready = ready
         self._listen = listening.parse_listen(config.listen)
         self._proxies = Proxies(config.proxies)
-        self._tls: ssl.SSLContext | None = None
+        self._certificate = Certificate(config.certificate, config.key, source=way.name)
 
     async def run(self, desk: Desk) -> None:
         """Listen until cancelled; then answer what is in work, for a few seconds.
@@ -47,14 +44,14 @@ class HttpsListener:
             SourceError: the place is taken or forbidden, or the certificate can't be used.
         """
         config = self._config
-        self._tls = listening.tls_context(config.certificate, config.key) if config.certificate else None
+        tls = self._certificate.read()
         rates = Rates(config.per_address, asyncio.get_running_loop().time, of="address")
         most = self._limits.compressed_bytes
         endpoint = Endpoint(config.path, most, self.way, desk, rates, self._proxies, self._ready)
         bound = listening.bind(self._listen, mode=config.mode, group=config.group)
         floor = Floor(
             endpoint,
-            tls=self._tls,
+            tls=tls,
             most=config.connections,
             within_s=config.within_s,
             log=desk.log,
@@ -73,8 +70,7 @@ class HttpsListener:
         Raises:
             SourceError: it can't be used; the old one stays.
         """
-        if self._tls is not None:
-            listening.load_certificate(self._tls, self._config.certificate, self._config.key)
+        self._certificate.renew()
 
     async def test(self) -> list[str]:
         """Whether one could listen there.
@@ -84,8 +80,7 @@ class HttpsListener:
         """
         config = self._config
         lines = [listening.try_out(self._listen, mode=config.mode, group=config.group)]
-        if config.certificate:
-            listening.tls_context(config.certificate, config.key)
+        if self._certificate.read() is not None:
             lines.append(f"POST to {config.path}, by HTTPS with {config.certificate}")
         else:
             lines.append(f"POST to {config.path}, by plain HTTP: a proxy in front has to do TLS")

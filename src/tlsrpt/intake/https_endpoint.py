@@ -21,9 +21,8 @@ from tlsrpt.core.errors import OverloadError, StoreError
 from tlsrpt.core.findings import SENDERS_FAULT, Finding
 from tlsrpt.core.message import REPORT_MEDIA_TYPES
 from tlsrpt.core.text import printable
-from tlsrpt.intake.listening import client_key
 from tlsrpt.intake.proxies import Proxies
-from tlsrpt.intake.rates import Rates
+from tlsrpt.intake.rates import Rates, client_key
 from tlsrpt.intake.room import RETRY_AFTER_S, Place
 from tlsrpt.intake.source import Desk
 from tlsrpt.intake.way import Taken, Way

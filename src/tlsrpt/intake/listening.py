@@ -1,4 +1,4 @@
-"""Where a listener listens: the text in the configuration, the socket made of it, its certificate, its clients' names.
+"""Where a listener listens: the text in the configuration, and the socket made of it.
 
 A unix socket is made as its owner wants it before anybody can connect, one that a killed process left behind is
 replaced, and one that answers is left alone.
@@ -11,9 +11,8 @@ import grp
 import os
 import re
 import socket
-import ssl
 import stat
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec import Struct
@@ -241,52 +240,3 @@ def _is_taken(listen: Listen) -> bool:
     except OSError:
         return False
     return True
-
-
-def tls_context(certificate: str, key: str = "") -> ssl.SSLContext:
-    """A server's TLS with this certificate; `load_certificate` into it again when the files have changed.
-
-    Raises:
-        SourceError: the files can't be read, or do not belong together.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
-    load_certificate(context, certificate, key)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, certificate: str, key: str = "") -> None:
-    """Read a certificate with its key; new connections get it, and the old one stays when this fails.
-
-    Args:
-        key: its file; empty: it stands in the certificate's.
-    Raises:
-        SourceError: the files can't be read, or do not belong together.
-    """
-    try:
-        # Into another one first: a context keeps a half-loaded pair, and its clients would be refused.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key or None, password=_no_password)
-        context.load_cert_chain(certificate, key or None, password=_no_password)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if isinstance(error, ssl.SSLError):
-            reason = f"no PEM certificate with its key ({error.reason or reason})"
-        raise SourceError(reason, where=" and ".join(filter(None, (certificate, key)))) from error
-
-
-def _no_password() -> str:
-    """In place of OpenSSL's question on the terminal, which a service would wait on for ever."""
-    raise ValueError("the key is encrypted; a service needs it without a password")
-
-
-def client_key(address: str) -> str:
-    """Under which name a client's rate is counted: an IPv4 address, an IPv6 network of /64, which is one customer."""
-    try:
-        client = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(client, IPv4Address):
-        return str(client)
-    if client.ipv4_mapped is not None:
-        return str(client.ipv4_mapped)
-    return str(IPv6Network((IPv6Address(int(client)), 64), strict=False))

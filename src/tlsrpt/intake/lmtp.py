@@ -17,11 +17,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 
 from tlsrpt.config import LmtpSource
-from tlsrpt.core.errors import ConfigError, OverloadError, StoreError
+from tlsrpt.core.errors import OverloadError, StoreError
 from tlsrpt.core.limits import Limits
 from tlsrpt.intake import listening
+from tlsrpt.intake.certificate import Certificate
 from tlsrpt.intake.lmtp_session import Manners, Reply, Session, Step
-from tlsrpt.intake.rates import Rates
+from tlsrpt.intake.rates import Rates, client_key
 from tlsrpt.intake.recipients import Recipients
 from tlsrpt.intake.room import Place
 from tlsrpt.intake.source import DEFECT, Desk
@@ -43,14 +44,12 @@ class LmtpListener:
     """
 
     def __init__(self, config: LmtpSource, way: Way, limits: Limits) -> None:
-        if config.key and not config.certificate:
-            raise ConfigError("a key needs a certificate", where=f"source {way.name}", fix="set certificate")
         self.way = way
         self._config = config
         self._limits = limits
         self._listen = listening.parse_listen(config.listen)
         self._recipients = Recipients(config.recipients)
-        self._tls: ssl.SSLContext | None = None
+        self._certificate = Certificate(config.certificate, config.key, source=way.name)
 
     async def run(self, desk: Desk) -> None:
         """Listen until cancelled; then let what is on its way in be kept, for a few seconds.
@@ -59,10 +58,9 @@ class LmtpListener:
             SourceError: the place is taken or forbidden, or the certificate can't be used.
         """
         config, loop = self._config, asyncio.get_running_loop()
-        if config.certificate:
-            self._tls = listening.tls_context(config.certificate, config.key)
+        tls = self._certificate.read()
         bound = listening.bind(self._listen, mode=config.mode, group=config.group)
-        floor = _Floor(self.way, desk, config, self._manners(), self._tls)
+        floor = _Floor(self.way, desk, config, self._manners(tls is not None), tls)
         try:
             server = await loop.create_server(lambda: _Connection(floor), sock=bound, backlog=listening.BACKLOG)
             desk.status.works()
@@ -81,8 +79,7 @@ class LmtpListener:
         Raises:
             SourceError: it can't be used; the old one stays.
         """
-        if self._tls is not None:
-            listening.load_certificate(self._tls, self._config.certificate, self._config.key)
+        self._certificate.renew()
 
     async def test(self) -> list[str]:
         """Whether one could listen there.
@@ -93,17 +90,16 @@ class LmtpListener:
         config = self._config
         lines = [listening.try_out(self._listen, mode=config.mode, group=config.group)]
         lines.append(f"{config.protocol.upper()} for {', '.join(config.recipients)}")
-        if config.certificate:
-            listening.tls_context(config.certificate, config.key)
+        if self._certificate.read() is not None:
             lines.append(f"STARTTLS with {config.certificate}")
         return lines
 
-    def _manners(self) -> Manners:
+    def _manners(self, tls: bool) -> Manners:
         return Manners(
             name=socket.gethostname(),
             lmtp=self._config.protocol == "lmtp",
             size_bytes=self._limits.compressed_bytes,
-            tls=self._tls is not None,
+            tls=tls,
             recipients=self._recipients,
         )
 
@@ -186,7 +182,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if isinstance(peer, tuple) and peer else ""
-        self._rate_key = listening.client_key(self._client)
+        self._rate_key = client_key(self._client)
         if len(floor.connections) >= floor.most:
             floor.desk.status.turned_away += 1
             self._session.hang_up(Reply(421, "4.7.0", f"{floor.most} connections are open already; come again"))

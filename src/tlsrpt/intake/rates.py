@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from tlsrpt.core.errors import OverloadError
 
@@ -43,3 +44,16 @@ class Rates:
         if spent:
             wait_s = int((1 - left) * 60 / most) + 1
             raise OverloadError(f"more than {most:,} a minute from one {self._of}", retry_after_s=wait_s)
+
+
+def client_key(address: str) -> str:
+    """Under which name a client's rate is counted: an IPv4 address, an IPv6 network of /64, which is one customer."""
+    try:
+        client = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(client, IPv4Address):
+        return str(client)
+    if client.ipv4_mapped is not None:
+        return str(client.ipv4_mapped)
+    return str(IPv6Network((IPv6Address(int(client)), 64), strict=False))
