@@ -186,6 +186,20 @@ def test_a_reload_leaves_alone_what_has_not_changed(tmp_path: Path) -> None:
         assert service.post(corpus.as_gzip(next(corpus.documents("typical", 1, seed=9))))[0] == 201
 
 
+def test_a_store_that_is_deleted_under_the_service_loses_nothing_that_comes_after(tmp_path: Path) -> None:
+    """The first sender to come is told to come again, and a store is made anew."""
+    first, second = corpus.documents("typical", 2, seed=8)
+    with Serving(tmp_path, BOTH) as service:
+        assert service.post(corpus.as_gzip(first))[0] == 201
+        for file in tmp_path.glob("store.db*"):
+            file.unlink()
+        assert service.post(corpus.as_gzip(second))[0] == 503
+        assert service.post(corpus.as_gzip(second))[0] == 201
+        line = service.wait_for("the store can't be written; senders are told to come again")
+        assert "while it was in use" in line["reason"]
+    assert counted(service.store) == 1
+
+
 def test_a_source_that_cannot_listen_stops_no_other_and_comes_up_by_itself(tmp_path: Path) -> None:
     service = Serving(tmp_path, BOTH)
     with socket.create_server(("127.0.0.1", service.lmtp)):

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -302,3 +303,32 @@ def test_opening_imports_neither_sqlalchemy_nor_alembic(path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("backup.db")
+    open_store(str(other), create=True).close()
+    other.rename(path)
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize("change", [removed, replaced, emptied])
+def test_nothing_is_acknowledged_into_a_file_that_nobody_will_read(path: Path, change: Callable[[Path], None]) -> None:
+    """DESIGN promise 1, and an administrator who does not stop the service first."""
+    with open_store(str(path)) as store:
+        change(path)
+        with pytest.raises(StoreError, match="while it was in use"):
+            store.keep([prepare(an_arrival(a_report(day=1)))])
+        assert not store.connection.in_transaction
+
+
+def test_a_file_that_goes_in_the_middle_of_a_commit_is_not_acknowledged(path: Path) -> None:
+    with open_store(str(path)) as store, pytest.raises(StoreError, match="while it was in use"), store.writing():
+        removed(path)

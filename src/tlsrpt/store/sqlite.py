@@ -54,6 +54,7 @@ class Store:
         self._db = db
         self._engine: Engine | None = None
         self._kinds: set[int] = set()  # of failures, committed by this process: no need to offer them again
+        self._file = _file_at(path)
 
     def __enter__(self) -> Store:
         return self
@@ -210,8 +211,14 @@ class Store:
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
-        """One write transaction: committed at the end, rolled back by any exception."""
+        """One write transaction: committed at the end, rolled back by any exception.
+
+        Raises:
+            StoreError: also where the file was removed or replaced since it was opened. SQLite writes on into the one
+                that it has open, which nobody will ever read, and its log into that of the new one.
+        """
         db = self._db
+        self._refuse_another_file()
         with translated(self.path):
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -224,6 +231,15 @@ class Store:
                 if db.in_transaction:  # a full disk has rolled back already
                     db.execute("ROLLBACK")
                 raise
+        self._refuse_another_file()
+
+    def _refuse_another_file(self) -> None:
+        if _file_at(self.path) != self._file:
+            raise StoreError(
+                "the file was removed or replaced while it was in use",
+                where=str(self.path),
+                fix="stop the service before you touch its store",
+            )
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
@@ -393,6 +409,15 @@ def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
         what, fix = _WRONG[code]
         return StoreError(what, where=str(path), fix=fix)
     return StoreError(f"unexpected: {error}", where=str(path), fix="see `tlsrpt store check`")
+
+
+def _file_at(path: Path) -> tuple[int, int, bool] | None:
+    """Which file has this name, and whether anything is in it; None for no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size > 0
 
 
 def _lies_in_a_document(error: Exception) -> bool:
