@@ -6,13 +6,12 @@ import os
 import re
 import select
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tlsrpt.core.errors import ConfigError, SourceError
-from tlsrpt.intake.secrets import LONGEST_BYTES, lint_secret_file, read_secret
+from tlsrpt.intake.secrets import LONGEST_BYTES, read_secret
 
 
 @pytest.mark.parametrize(
@@ -109,19 +108,3 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
         assert os.read(pipe, 1) == b""
     finally:
         os.close(pipe)
-
-
-@pytest.mark.parametrize(
-    ("make", "code"),
-    [
-        pytest.param(lambda file: file.chmod(0o640), None, id="for its group"),
-        pytest.param(lambda file: file.chmod(0o644), "secret-exposed", id="for everybody"),
-        pytest.param(lambda file: file.unlink(), "secret-unreadable", id="missing"),
-    ],
-)
-def test_lint_looks_at_the_mode_of_a_file(make: Callable[[Path], None], code: str | None, tmp_path: Path) -> None:
-    file = tmp_path / "password"
-    file.write_text("hunter2")
-    make(file)
-    finding = lint_secret_file("password", str(file))
-    assert (finding.code if finding else None) == code

@@ -10,14 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from tlsrpt.core.errors import SourceError, TlsrptError
 from tlsrpt.core.findings import Finding, Severity
 from tlsrpt.core.text import printable
 from tlsrpt.intake.listening import Listen
 from tlsrpt.intake.outgoing import trust
-from tlsrpt.intake.secrets import lint_secret_file
 
 Found = Iterator[Finding]
 
@@ -67,18 +64,23 @@ def lint_secret_at(where: str, file: str, what: str) -> Found:
     yield from found
     if not can_be_looked_into(found):
         return
-    exposed = lint_secret_file(what, file)
-    if exposed is not None:
-        yield replace(exposed, where=where)
-    if _is_empty(file):
-        yield fault("secret-empty", where, f"{printable(file, 200)} is empty", f"write the {what} into it")
-
-
-def _is_empty(file: str) -> bool:
+    name = printable(file, 200)
     try:
-        return Path(file).is_file() and not Path(file).stat().st_size
-    except OSError:
-        return False
+        status = Path(file).stat()
+    except OSError:  # gone since; whoever needs it will say so
+        return
+    if not stat.S_ISREG(status.st_mode):
+        return
+    if status.st_mode & (stat.S_IROTH | stat.S_IWOTH):  # no fault: a service that stops at night for this helps nobody
+        yield warning(
+            "secret-exposed",
+            where,
+            f"{name} has mode {stat.S_IMODE(status.st_mode):04o}",
+            f"chmod 0640 {name}",
+            f"every user of this machine can get at the {what}",
+        )
+    if not status.st_size:
+        yield fault("secret-empty", where, f"{name} is empty", f"write the {what} into it")
 
 
 def lint_command(where: str, command: str) -> Found:

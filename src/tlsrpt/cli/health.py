@@ -16,6 +16,7 @@ from tlsrpt.core.findings import Finding
 if TYPE_CHECKING:
     from tlsrpt.insight.health import Situation
     from tlsrpt.store.answers import ForeignDomain
+    from tlsrpt.store.sqlite import Store
     from tlsrpt.store.values import SourceState
 
 
@@ -78,7 +79,7 @@ def _look(settings: Settings, once: bool, now: datetime) -> Health:
 
 
 def _situation(
-    store: Any, states: list[SourceState], settings: Settings, once: bool, now: datetime
+    store: Store, states: list[SourceState], settings: Settings, once: bool, now: datetime
 ) -> tuple[Situation, list[ForeignDomain]]:
     from tlsrpt.insight.health import DAY, WEEK, Situation
     from tlsrpt.store.sqlite_arrivals import arrivals

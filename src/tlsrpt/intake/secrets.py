@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import subprocess
 from pathlib import Path
 
 from tlsrpt.core.errors import ConfigError, SourceError
-from tlsrpt.core.findings import Finding
 from tlsrpt.core.text import printable
 
 COMMAND_S = 30.0  # for a command to print it
@@ -47,34 +45,6 @@ def read_secret(what: str, *, file: str = "", env: str = "", command: str = "", 
             raise SourceError(f"{what}: the environment variable {printable(env)} is not set")
         return _line(os.fsencode(value), what, f"the environment variable {printable(env)}")
     return _line(_of_command(what, command, within_s), what, "what the command printed")
-
-
-def lint_secret_file(what: str, file: str) -> Finding | None:
-    """What is wrong with a secret's file, for `config check`; None where nothing is.
-
-    It is a finding and no refusal: a service that stops at night for the mode of a file helps nobody.
-    """
-    where = f"{what}_file"
-    try:
-        status = Path(file).stat()
-    except OSError as error:
-        return Finding(
-            code="secret-unreadable",
-            severity="error",
-            where=where,
-            message=f"{printable(file)}: {error.strerror}",
-            consequence=f"the {what} can't be read",
-        )
-    if not stat.S_ISREG(status.st_mode) or not status.st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        return None
-    return Finding(
-        code="secret-exposed",
-        severity="warning",
-        where=where,
-        message=f"{printable(file)} has mode {stat.S_IMODE(status.st_mode):04o}",
-        consequence=f"every user of this machine can get at the {what}",
-        fix=f"chmod 0640 {printable(file)}",
-    )
 
 
 def _of_file(what: str, file: str) -> bytes:

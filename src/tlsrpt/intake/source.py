@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -119,6 +119,20 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Renewable(Protocol):
+    """A source that reads files which may be new though the configuration is not: a certificate."""
+
+    def reload(self) -> None:
+        """Read them again.
+
+        Raises:
+            SourceError: they can't be used; it goes on with those that it had.
+        """
+        ...
+
+
+@runtime_checkable
 class Drainable(Source, Protocol):
     """A source that is looked through and not listened on: a mailbox, a bucket."""
 

@@ -12,7 +12,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +29,7 @@ from tlsrpt.intake.keeper import Keeper
 from tlsrpt.intake.rates import Rates
 from tlsrpt.intake.reception import Judging, Reception
 from tlsrpt.intake.room import Room
-from tlsrpt.intake.source import DEFECT, Desk, Log, Source, Status
+from tlsrpt.intake.source import DEFECT, Desk, Drainable, Log, Renewable, Source, Status
 from tlsrpt.service.building import build_source
 from tlsrpt.service.health import Health
 from tlsrpt.service.metrics import Metrics
@@ -148,22 +148,21 @@ class Service:
             try:
                 await self._adopt()
                 for name, source in sources.items():
-                    drain = getattr(source, "drain", None)
-                    if drain is None:
-                        self._log.info("a listener: left out", source=name)
-                    else:
+                    if isinstance(source, Drainable):
                         statuses.append(Status(source.way, utc_now, self._changed))
-                        await self._drain(drain, reception.desk(statuses[-1]))
+                        await self._drain(source, reception.desk(statuses[-1]))
+                    else:
+                        self._log.info("a listener: left out", source=name)
                 await self._keep_states(statuses)
             finally:
                 await self.keeper.stop()
                 reception.close()
         return all(status.state != "trouble" for status in statuses)
 
-    async def _drain(self, drain: Callable[[Desk], Awaitable[None]], desk: Desk) -> None:
+    async def _drain(self, source: Drainable, desk: Desk) -> None:
         status = desk.status
         try:
-            await drain(desk)
+            await source.drain(desk)
         except (SourceError, StoreError, OverloadError) as error:
             status.fails(str(error))
         else:
@@ -288,10 +287,9 @@ class Service:
 
     def _renew(self, running: Running) -> None:
         """Certificates may be new though the configuration is not."""
-        renew = getattr(running.source, "reload", None)
-        if renew is not None:
+        if isinstance(running.source, Renewable):
             try:
-                renew()
+                running.source.reload()
             except TlsrptError as error:
                 self._log.error("its certificate is kept as it was", source=running.source.way.name, reason=str(error))
 
