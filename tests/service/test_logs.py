@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import logging
 import unicodedata
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlsrpt.config import LogConfig
-from tlsrpt.service.logs import make_log
+from tlsrpt.service.logs import listen_to_libraries, make_log
 
 
 @given(st.text(), st.text())
@@ -45,6 +47,24 @@ def test_what_is_below_the_level_is_not_said_and_a_defect_is_said_whole() -> Non
         log.error("a defect", exc_info=True)
     (line,) = stream.getvalue().splitlines()
     assert "ZeroDivisionError: here" in json.loads(line)["exception"]
+
+
+def test_what_libraries_log_is_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio writes a page for each connection that breaks, which no reader of JSON lines can read."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    stream = io.StringIO()
+    listen_to_libraries(make_log(LogConfig(form="json"), stream))
+    loop = asyncio.new_event_loop()
+    for error in (TimeoutError(110, "Connection timed out"), ZeroDivisionError("here")):
+        loop.call_exception_handler({"message": "Fatal read error\non a socket", "exception": error})
+    loop.close()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["level"], line["event"], line["library"]) for line in lines] == [
+        ("warning", "said by a library", "asyncio"),
+        ("error", "said by a library", "asyncio"),
+    ]
+    assert lines[0]["reason"] == "Fatal read error: [Errno 110] Connection timed out"
+    assert "ZeroDivisionError" in lines[1]["exception"]
 
 
 def test_a_log_that_cannot_be_written_stops_nothing() -> None:

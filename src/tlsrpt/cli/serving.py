@@ -86,7 +86,7 @@ def make_service(path: Path, store_url: str | None, only: frozenset[str] = froze
     from tlsrpt.core.errors import ConfigError
 
     try:
-        from tlsrpt.service.logs import make_log
+        from tlsrpt.service.logs import listen_to_libraries, make_log
         from tlsrpt.service.running import Service
         from tlsrpt.service.systemd import notifier
     except ImportError as error:
@@ -95,6 +95,7 @@ def make_service(path: Path, store_url: str | None, only: frozenset[str] = froze
 
     settings = load_settings(path, store_url, only)
     log = make_log(settings.config.log)
+    listen_to_libraries(log)
     backup = upgrade_if_there(settings.store_url)
     if backup:
         log.info("the store was brought up to date", backup=backup)

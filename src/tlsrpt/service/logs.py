@@ -7,6 +7,7 @@ for, a seventh of what the report itself takes; this takes a quarter of that.
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from contextlib import suppress
@@ -31,6 +32,25 @@ def make_log(config: LogConfig, stream: TextIO = sys.stderr) -> Log:
     """A log that writes to the stream; each line is flushed."""
     console = config.form == "console" or (config.form == "auto" and stream.isatty())
     return _Lines(stream, console, _LEVELS.index(config.level))
+
+
+def listen_to_libraries(log: Log) -> None:
+    """Let what libraries log be lines of ours: asyncio tells of connections that break, in a page of its own each."""
+    logging.getLogger().addHandler(_Libraries(log))
+
+
+class _Libraries(logging.Handler):
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raised = record.exc_info[1] if record.exc_info else None
+        reason = ": ".join(filter(None, (record.getMessage().partition("\n")[0], str(raised or ""))))
+        if record.levelno < logging.ERROR or isinstance(raised, OSError):  # a client that is gone, files that ran out
+            self._log.warning("said by a library", library=record.name, reason=reason)
+        else:
+            self._log.error("said by a library", library=record.name, reason=reason, exc_info=record.exc_info)
 
 
 class _Lines:
