@@ -8,6 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,21 @@ def test_a_store_that_is_locked_is_tried_again_and_nothing_is_half_kept(tmp_path
     assert "locked" in trouble
     assert (outcome, no_trouble) == ("new", "")
     assert kept(tmp_path / "store.db") == 2
+
+
+def test_a_store_that_is_locked_holds_up_nobody_who_is_about_to_stop(tmp_path: Path) -> None:
+    some = reports(2)
+
+    async def work(at: Surroundings) -> None:
+        await at.desk.take(some[0], way=HTTPS)
+        with closing(sqlite3.connect(at.store, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            at.keeper.hurry()
+            async with asyncio.timeout(60):
+                with pytest.raises(StoreBusyError, match="locked"):
+                    await at.desk.take(some[1], way=HTTPS)
+
+    with_reception(tmp_path, work, busy_s=3600.0)
 
 
 def test_a_store_that_cannot_be_opened_is_opened_once_it_can(tmp_path: Path) -> None:

@@ -305,6 +305,13 @@ def test_opening_imports_neither_sqlalchemy_nor_alembic(path: Path) -> None:
     assert run.stdout.strip() == "set()"
 
 
+def test_a_folder_that_is_a_file_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for below in ("store.db", "folder/store.db"):
+        with pytest.raises(StoreError, match="its folder is a file"):
+            open_store(str(tmp_path / "file" / below), create=True)
+
+
 def removed(path: Path) -> None:
     path.unlink()
 

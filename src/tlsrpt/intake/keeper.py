@@ -29,6 +29,7 @@ T = TypeVar("T")
 BATCH_DOCUMENTS = 500
 BATCH_BYTES = 8 * 1024 * 1024
 BUSY_S = 10.0  # is waited for another process that writes; senders are told to come again then
+HURRY_S = 0.5  # is waited once we are being stopped: several may have to wait, one after the other
 
 COMPANY_S = 0.004  # less than the flush of most disks; a commit of ten documents costs what one of fifty does
 
@@ -65,6 +66,7 @@ class Keeper:
         self._queue: queue.SimpleQueue[_Document | _Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._store: Store | None = None
+        self._waits_s = busy_s  # as the open store has it
         self.trouble = ""  # why the last attempt at the store failed; "" where it did not
         self.failures = 0  # attempts that failed: on a full disk some go well in between
         self.on_trouble: Callable[[str], None] = _nothing  # is told of each, in the event loop
@@ -77,6 +79,10 @@ class Keeper:
         loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, args=(loop,), name="tlsrpt-keeper", daemon=True)
         self._thread.start()
+
+    def hurry(self) -> None:
+        """Wait no longer for another process that holds the store: we are about to stop, and senders come again."""
+        self._busy_s = min(self._busy_s, HURRY_S)
 
     async def stop(self) -> None:
         """Finish what waits, close the store, end the thread."""
@@ -164,8 +170,12 @@ class Keeper:
     def _do(self, job: Callable[[Store], Any]) -> Any:
         """The job's result, or its exception; a store that failed is opened anew for the next."""
         try:
+            busy_s = self._busy_s
             if self._store is None:
-                self._store = open_store(self.url, create=True, timeout_s=self._busy_s)
+                self._store = open_store(self.url, create=True, timeout_s=busy_s)
+            elif busy_s != self._waits_s:
+                self._store.wait_for_others(busy_s)
+            self._waits_s = busy_s
             result = job(self._store)
         except StoreError as error:
             self.trouble = str(error)

@@ -129,6 +129,7 @@ class Service:
             finally:
                 self._notifier.stopping()
                 self._log.info("stopping")
+                self.keeper.hurry()
                 await self._stop(list(self._running))
                 beat.cancel()
                 await asyncio.gather(beat, return_exceptions=True)

@@ -209,6 +209,10 @@ class Store:
         with self.writing() as db:
             return release_entry(db, quarantine_id, prepared)
 
+    def wait_for_others(self, timeout_s: float) -> None:
+        """From now on, wait so long at most for another process that writes."""
+        self._db.execute(f"PRAGMA busy_timeout = {round(timeout_s * 1000)}")
+
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
         """One write transaction: committed at the end, rolled back by any exception.
@@ -324,7 +328,8 @@ def refuse_other_files(path: Path) -> None:
     except FileNotFoundError as error:
         raise missing_store(path) from error
     except OSError as error:
-        raise StoreError(error.strerror or "can't be opened", where=str(path), fix="name another file") from error
+        fix = "run as the owner of the file" if isinstance(error, PermissionError) else "name another file"
+        raise StoreError(error.strerror or "can't be opened", where=str(path), fix=fix) from error
     if not start:
         raise missing_store(path)
     if start != _HEADER:

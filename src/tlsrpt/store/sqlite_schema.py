@@ -6,6 +6,7 @@ mostly imports, and a mail alias may be waiting. A test holds the file against t
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -110,6 +111,8 @@ def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
 def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
+    if folder.exists():  # or `mkdir` would say "File exists", as if that were of the store
+        raise NotADirectoryError(errno.ENOTDIR, "its folder is a file")
     _make_folder(folder.parent)
     folder.mkdir(mode=0o750, exist_ok=True)
     give_to_folders_owner(folder)
