@@ -272,6 +272,7 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(filled: Store, next_sc
         assert db.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
         assert "note" not in {row[1] for row in db.execute("PRAGMA table_info(report)")}
     db.close()
+    assert not list(path.parent.glob("*.bak"))
 
 
 def test_upgrade_has_nothing_to_do_with_other_files(tmp_path: Path, filled: Store) -> None:

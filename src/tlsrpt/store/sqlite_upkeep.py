@@ -94,7 +94,11 @@ def upgrade_store(url: str, *, timeout_s: float = 30.0) -> Upgraded:
 
         copy = _free_name(path, before)
         _copy(db, copy)
-        migrate(db)
+        try:
+            migrate(db)
+        except BaseException:  # the store is as it was: a service that tries again and again must not fill the disk
+            copy.unlink()
+            raise
     return Upgraded(before=before, after=HEAD, backup=str(copy))
 
 
