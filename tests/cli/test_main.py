@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import TLSRPT, tlsrpt
+from tests.cli.command import SAMPLES, TLSRPT, tlsrpt
 from tlsrpt.cli.main import VERBS
+from tlsrpt.store.reports import list_reports
+from tlsrpt.store.sqlite import open_store
 
 
 def modules(*args: str) -> set[str]:
@@ -54,6 +56,16 @@ def test_a_closed_pipe_ends_without_a_traceback() -> None:
         command = " ".join([TLSRPT, *args])
         done = subprocess.run(["bash", "-c", f"{command} | true"], capture_output=True, text=True, timeout=30)
         assert done.stderr == ""
+
+
+def test_without_standard_streams_work_is_done_all_the_same(tmp_path: Path) -> None:
+    """A service manager may start us with none; with --pipe a mail server would try again for days."""
+    command = f"{TLSRPT} ingest --pipe --store {tmp_path / 'store.db'}"
+    mail = (SAMPLES / "google-sts-success.eml").read_bytes()
+    done = subprocess.run(["bash", "-c", f"{command} >&- 2>&-"], input=mail, timeout=30)
+    assert done.returncode == 0
+    with open_store(str(tmp_path / "store.db")) as store:
+        assert len(list_reports(store, limit=10).reports) == 1
 
 
 def test_no_colour_when_piped_or_unwanted() -> None:

@@ -67,6 +67,11 @@ def test_what_libraries_log_is_one_line_each(monkeypatch: pytest.MonkeyPatch) ->
     assert "ZeroDivisionError" in lines[1]["exception"]
 
 
+def test_without_a_standard_error_nothing_is_said_and_nothing_stops() -> None:
+    """Python has None for a stream that was closed before it started."""
+    make_log(LogConfig(), None).error("source in trouble", reason="unheard", exc_info=True)
+
+
 def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     """The disk of the log may be full, and reports are worth more than lines."""
     full = Path("/dev/full").open("w")  # noqa: SIM115 - to close it would fail as writing does

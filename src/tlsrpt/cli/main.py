@@ -114,7 +114,8 @@ def run(args: list[str] | None) -> int:
 def _run(args: list[str] | None) -> int:
     try:
         code = cli.main(args, prog_name="tlsrpt", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # which it is where it was closed before we were started
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -18,7 +18,7 @@ import msgspec
 
 from tlsrpt.config import LogConfig
 from tlsrpt.core.text import printable
-from tlsrpt.intake.source import Log
+from tlsrpt.intake.source import Log, Silent
 
 _LEVELS = ("debug", "info", "warning", "error")
 _VALUE_CHARACTERS = 500
@@ -28,8 +28,10 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 Line = dict[str, object]
 
 
-def make_log(config: LogConfig, stream: TextIO = sys.stderr) -> Log:
-    """A log that writes to the stream; each line is flushed."""
+def make_log(config: LogConfig, stream: TextIO | None = sys.stderr) -> Log:
+    """A log that writes to the stream; each line is flushed. None, as when we are started without one: nobody reads."""
+    if stream is None:
+        return Silent()
     console = config.form == "console" or (config.form == "auto" and stream.isatty())
     return _Lines(stream, console, _LEVELS.index(config.level))
 
