@@ -272,3 +272,27 @@ source_state = Table(  # how each source of the service does, as it last said (v
     Column("pid", BigInteger),
     sqlite_with_rowid=False,
 )
+
+incident = Table(  # what is remembered of incidents: their begin, and what people said of them
+    "incident",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("place", Text, nullable=False),  # as last told, so that one whose reports are pruned can still be named
+    Column("title", Text, nullable=False),
+    Column("first_day", Integer, nullable=False),
+    Column("last_day", Integer, nullable=False),
+    Column("mark", Text, nullable=False),  # none, resolved, ignored-until
+    Column("mark_day", Integer),  # resolved: what was seen up to then; ignored-until: the first day it counts again
+    Column("marked_at", BigInteger),
+    Column("note", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+incident_key = Table(  # place and fault under which failures were grouped -> the incident that they belonged to first
+    "incident_key",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("incident_id", Text, ForeignKey("incident.id"), nullable=False),
+    Index("incident_key_incident", "incident_id"),
+    sqlite_with_rowid=False,
+)

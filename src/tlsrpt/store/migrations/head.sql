@@ -229,3 +229,28 @@ CREATE TABLE source_state (
  WITHOUT ROWID
 
 ;
+CREATE TABLE incident (
+	id TEXT NOT NULL, 
+	place TEXT NOT NULL, 
+	title TEXT NOT NULL, 
+	first_day INTEGER NOT NULL, 
+	last_day INTEGER NOT NULL, 
+	mark TEXT NOT NULL, 
+	mark_day INTEGER, 
+	marked_at BIGINT, 
+	note TEXT NOT NULL, 
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID
+
+;
+CREATE TABLE incident_key (
+	"key" TEXT NOT NULL, 
+	incident_id TEXT NOT NULL, 
+	PRIMARY KEY ("key"), 
+	FOREIGN KEY(incident_id) REFERENCES incident (id)
+)
+ WITHOUT ROWID
+
+;
+CREATE INDEX incident_key_incident ON incident_key (incident_id);
