@@ -181,6 +181,10 @@ def test_every_sender_sees_the_fault_on_the_day_it_began_and_not_before() -> Non
         ("postfix", "certificate-self-signed", ("sts", "validation-failure", "self-signed_certificate")),
         ("postfix", "handshake-timeout", ("sts", "validation-failure", "tls-handshake-failure")),
         ("mox", "starttls-refused", ("sts", "starttls-not-supported", "smtp-starttls-reply-code-454")),
+        ("google", "policy-not-found", ("sts", "sts-policy-fetch-error", None)),
+        ("mox", "policy-not-found", ("sts", "sts-policy-fetch-error", "no-policy-served")),
+        ("mox", "dnssec-signature-expired", ("tlsa", "dnssec-invalid", "dns-extended-error-7-signature-expired")),
+        ("mailru", "handshake-alert", ("sts", "validation-failure", "remote error: tls: internal error")),
     ],
 )
 def test_each_sender_has_its_own_name_for_a_fault(
@@ -231,6 +235,19 @@ def test_a_fault_of_one_sender_one_address_or_one_session_stays_there() -> None:
     assert hit["IPv6 only"]["google"][1] == hit["IPv6 only"]["plain"][1] == set(v6)
     assert hit["one session"]["google"][0] == hit["one session"]["plain"][0] == 1
     assert 0 < hit["a tenth"]["google"][0] < 40
+
+
+def test_the_name_in_the_greeting_is_told_by_senders_that_give_it() -> None:
+    """A filter on the way, or a provider's host behind an alias, greets under another name than the MX has."""
+    site = a_site("orchard.example", DAY)
+    event = Event(kind="starttls-not-supported", first=DAY, hosts=(site.hosts[1].name,), helo="filter.example")
+    truth = Truth(sites=(site,), senders=(PROFILES["google"], PROFILES["plain"]), events=(event,), since=DAY)
+    google, plain = (documents(reports(truth, sender, DAY))[0] for sender in truth.senders)
+    helos = [
+        {detail.get("receiving-mx-helo") for entry in document["policies"] for detail in entry["failure-details"]}
+        for document in (google, plain)
+    ]
+    assert helos == [{None}, {"filter.example"}]
 
 
 def test_an_event_of_an_unknown_kind_is_refused() -> None:

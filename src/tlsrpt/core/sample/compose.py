@@ -20,7 +20,7 @@ from tlsrpt.core.sample.truth import KINDS, Host, Site, StsPolicy, Truth, seeded
 DAY = timedelta(days=1)
 _FILETIME_START = datetime(1601, 1, 1, tzinfo=UTC)
 _STARTTLS = frozenset({"starttls-not-supported", "starttls-refused"})
-_HANDSHAKE = frozenset({"handshake-timeout", "protocol-version"})
+_HANDSHAKE = frozenset({"handshake-timeout", "handshake-alert", "protocol-version"})
 
 
 class SampleReport(Struct, frozen=True, kw_only=True):
@@ -218,7 +218,7 @@ def _detail(sender: Profile, seen: Seen, row: Row, said: Said, *, unfetched: boo
             "receiving-ip": row.receiving_ip,
         }
         if sender.gives_helo:
-            known["receiving-mx-helo"] = row.host.name
+            known["receiving-mx-helo"] = next((event.helo for event in row.met if event.helo), row.host.name)
     if said.reason is not None:
         known["failure-reason-code"] = said.reason.format(host=row.host.name, domain=seen.site.domain)
     known |= dict.fromkeys(said.blank, "")

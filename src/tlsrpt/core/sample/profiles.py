@@ -90,18 +90,26 @@ RFC_NAMES: dict[str, Said] = {
     "starttls-refused": Said("starttls-not-supported", "454 4.7.0 TLS not available"),
     "handshake-timeout": Said("validation-failure", "timeout during TLS handshake"),
     "protocol-version": Said("validation-failure", "tlsv1 alert protocol version"),
+    "handshake-alert": Said("validation-failure", "tlsv1 alert internal error"),
     "certificate-expired": Said("certificate-expired", "X509_V_ERR_CERT_HAS_EXPIRED"),
     "certificate-host-mismatch": Said("certificate-host-mismatch", "X509_V_ERR_HOSTNAME_MISMATCH"),
     "certificate-not-trusted": Said("certificate-not-trusted", "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY"),
     "certificate-self-signed": Said("certificate-not-trusted", "X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT"),
     "old-ca-store": Said("certificate-not-trusted", "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY"),
     "sts-policy-fetch-error": Said("sts-policy-fetch-error"),
+    "policy-not-found": Said("sts-policy-fetch-error", "HTTP status 404"),
+    "policy-redirected": Said("sts-policy-fetch-error", "HTTP status 301"),
+    "policy-forbidden": Said("sts-policy-fetch-error", "HTTP status 403"),
+    "policy-host-no-dns": Said("sts-policy-fetch-error", "NXDOMAIN for mta-sts.{domain}"),
     "sts-policy-invalid": Said("sts-policy-invalid"),
+    "policy-wrong-content": Said("sts-policy-invalid", "invalid content type: text/html"),
     "sts-webpki-invalid": Said("sts-webpki-invalid"),
+    "policy-certificate-name": Said("sts-webpki-invalid", "X509_V_ERR_HOSTNAME_MISMATCH"),
     "mx-not-in-policy": Said("validation-failure", "MX host is not listed in the policy"),
     "tlsa-mismatch": Said("validation-failure", "TLSA record does not match the certificate"),
     "tlsa-unusable": Said("tlsa-invalid"),
     "dnssec-invalid": Said("dnssec-invalid"),
+    "dnssec-signature-expired": Said("dnssec-invalid", "EDE 7: signature expired"),
     "dane-required": Said("dane-required"),
 }
 
@@ -144,8 +152,11 @@ MICROSOFT = Profile(
     without_policy=False,
     names={
         **_bare("starttls-not-supported", "starttls-refused", "sts-policy-fetch-error", "sts-policy-invalid"),
+        **_bare("policy-not-found", "policy-redirected", "policy-forbidden", "policy-host-no-dns"),
+        **_bare("policy-wrong-content", "policy-certificate-name", "dnssec-signature-expired"),
         **_bare("sts-webpki-invalid", "tlsa-unusable", "dnssec-invalid", "dane-required"),
         "handshake-timeout": _MICROSOFT_OTHER,
+        "handshake-alert": _MICROSOFT_OTHER,
         "protocol-version": _MICROSOFT_OTHER,
         "certificate-expired": _MICROSOFT_OTHER,
         "certificate-host-mismatch": _MICROSOFT_OTHER,
@@ -165,6 +176,7 @@ MICROSOFT = Profile(
     mail="microsoft",
 )
 
+_GO_GET = 'Get "https://mta-sts.{domain}/.well-known/mta-sts.txt"'
 MAILRU = Profile(
     name="mailru",
     says="sts only; reasons are Go's error texts; no addresses",
@@ -182,6 +194,7 @@ MAILRU = Profile(
     names={
         "starttls-not-supported": Said("starttls-not-supported", "smtp: server doesn't support STARTTLS"),
         "handshake-timeout": Said("validation-failure", "read tcp: i/o timeout"),
+        "handshake-alert": Said("validation-failure", "remote error: tls: internal error"),
         "protocol-version": Said("validation-failure", "remote error: tls: protocol version not supported"),
         "certificate-expired": Said("certificate-expired", "x509: certificate has expired or is not yet valid"),
         "certificate-host-mismatch": Said(
@@ -194,6 +207,17 @@ MAILRU = Profile(
             "sts-policy-fetch-error",
             'unable to do http request: Get "https://mta-sts.{domain}/.well-known/mta-sts.txt": context deadline '
             "exceeded (Client.Timeout exceeded while awaiting headers)",
+        ),
+        "policy-not-found": Said("sts-policy-fetch-error", f"{_GO_GET}: unexpected status code: 404"),
+        "policy-redirected": Said("sts-policy-fetch-error", f"{_GO_GET}: redirects are not allowed"),
+        "policy-forbidden": Said("sts-policy-fetch-error", f"{_GO_GET}: unexpected status code: 403"),
+        "policy-host-no-dns": Said(
+            "sts-policy-fetch-error", f"{_GO_GET}: dial tcp: lookup mta-sts.{{domain}}: no such host"
+        ),
+        "policy-certificate-name": Said(
+            "sts-webpki-invalid",
+            f"{_GO_GET}: tls: failed to verify certificate: x509: certificate is valid for www.{{domain}}, "
+            "not mta-sts.{domain}",
         ),
         "sts-webpki-invalid": Said(
             "sts-webpki-invalid",
@@ -225,12 +249,15 @@ STALWART = Profile(
         "starttls-not-supported": Said("starttls-not-supported", "STARTTLS was not advertised by host"),
         "starttls-refused": Said("starttls-not-supported", "454 4.7.0 TLS not available"),
         "handshake-timeout": NOTHING,
+        "handshake-alert": Said("certificate-not-trusted", "received fatal alert: InternalError"),
         "protocol-version": Said("certificate-not-trusted", "received fatal alert: ProtocolVersion"),
         "certificate-expired": Said("certificate-not-trusted", "invalid peer certificate: Expired"),
         "certificate-host-mismatch": Said("certificate-not-trusted", "invalid peer certificate: NotValidForName"),
         "certificate-not-trusted": Said("certificate-not-trusted", "invalid peer certificate: UnknownIssuer"),
         "certificate-self-signed": Said("certificate-not-trusted", "invalid peer certificate: UnknownIssuer"),
         "old-ca-store": Said("certificate-not-trusted", "invalid peer certificate: UnknownIssuer"),
+        "policy-host-no-dns": Said("sts-policy-fetch-error", "error sending request for url"),
+        "policy-certificate-name": Said("sts-policy-fetch-error", "error sending request for url"),
         "sts-webpki-invalid": Said("sts-policy-fetch-error", "error sending request for url"),
         "mx-not-in-policy": Said("validation-failure", "MX not authorized by policy."),
         "tlsa-mismatch": Said("certificate-not-trusted", "No matching certificates found."),
@@ -255,6 +282,19 @@ STALWART = Profile(
     mail="stalwart",
 )
 
+# Kinds for which a Postfix goes on as without a policy: its plugins have no word for them.
+_AT_POLICY_HOST = (
+    "sts-policy-fetch-error",
+    "sts-policy-invalid",
+    "sts-webpki-invalid",
+    "policy-not-found",
+    "policy-redirected",
+    "policy-forbidden",
+    "policy-host-no-dns",
+    "policy-wrong-content",
+    "policy-certificate-name",
+)
+
 # Stalwart since 0.16: the window begins with the first event (F-23).
 STALWART_ROLLING = structs.replace(
     STALWART, name="stalwart-rolling", says="as stalwart, but 24 hours from the first event", rolling_window=True
@@ -275,18 +315,19 @@ POSTFIX = Profile(
         "starttls-not-supported": Said("starttls-not-supported"),
         "starttls-refused": Said("starttls-not-supported"),
         "handshake-timeout": Said("validation-failure", "tls-handshake-failure"),
+        "handshake-alert": Said("validation-failure", "tls-handshake-failure"),
         "protocol-version": Said("validation-failure", "tls-handshake-failure"),
         "certificate-expired": Said("certificate-expired"),
         "certificate-host-mismatch": Said("certificate-host-mismatch"),
         "certificate-not-trusted": Said("validation-failure", "unable_to_get_local_issuer_certificate"),
         "certificate-self-signed": Said("validation-failure", "self-signed_certificate"),
         "old-ca-store": Said("validation-failure", "unable_to_get_local_issuer_certificate"),
-        "sts-policy-fetch-error": SUCCESS,
-        "sts-policy-invalid": SUCCESS,
+        **dict.fromkeys(_AT_POLICY_HOST, SUCCESS),
         "mx-not-in-policy": NOTHING,
         "tlsa-mismatch": Said("certificate-not-trusted"),
         "tlsa-unusable": Said("tlsa-invalid", "all-TLSA-records-unusable"),
         "dnssec-invalid": NOTHING,
+        "dnssec-signature-expired": NOTHING,
         "dane-required": NOTHING,
     },
     json_style="spaced",
@@ -323,11 +364,20 @@ MOX = Profile(
         **_bare("certificate-not-trusted", "certificate-self-signed", "old-ca-store", "dnssec-invalid"),
         "starttls-refused": Said("starttls-not-supported", "smtp-starttls-reply-code-454"),
         "handshake-timeout": Said("validation-failure", "io-timeout-during-handshake"),
+        "handshake-alert": Said("validation-failure", "tls-remote-alert-80-internal-error"),
         "protocol-version": Said("validation-failure", "tls-remote-alert-70-protocol-version-not-supported"),
+        **dict.fromkeys(
+            ("policy-redirected", "policy-forbidden", "policy-host-no-dns"),
+            Said("sts-policy-fetch-error", "cannot-fetch-policy"),
+        ),
+        "policy-not-found": Said("sts-policy-fetch-error", "no-policy-served"),
+        "policy-wrong-content": Said("sts-policy-invalid", "policy-syntax-error"),
+        "policy-certificate-name": Said("sts-webpki-invalid", "certificate-host-mismatch"),
         "sts-webpki-invalid": Said("sts-webpki-invalid", "certificate-expired"),
         "mx-not-in-policy": Said("validation-failure", "mtasts-policy-mx-mismatch"),
         "tlsa-mismatch": Said("validation-failure", "dane-no-match"),
         "tlsa-unusable": Said("tlsa-invalid", "all-unusable-records+ignored"),
+        "dnssec-signature-expired": Said("dnssec-invalid", "dns-extended-error-7-signature-expired"),
     },
     json_style="tabs",
     tlsa_domain="mx",

@@ -32,19 +32,31 @@ KINDS: dict[str, Kind] = {
     "starttls-refused": Kind(layer="any", side="mx", says="the MX host answers STARTTLS with a temporary error"),
     "handshake-timeout": Kind(layer="any", side="network", says="the TLS handshake is broken off by a timeout"),
     "protocol-version": Kind(layer="any", side="mx", says="no TLS version in common"),
+    "handshake-alert": Kind(layer="any", side="mx", says="the MX host breaks the TLS handshake off with an alert"),
     "certificate-expired": Kind(layer="pkix", side="mx", says="the MX host shows an expired certificate"),
     "certificate-host-mismatch": Kind(layer="pkix", side="mx", says="the certificate does not hold the MX host's name"),
     "certificate-not-trusted": Kind(layer="pkix", side="mx", says="the MX host leaves out an intermediate certificate"),
     "certificate-self-signed": Kind(layer="pkix", side="mx", says="the MX host shows a self-signed certificate"),
     "old-ca-store": Kind(layer="pkix", side="sender", says="the sender's CA store lacks a current root"),
     "sts-policy-fetch-error": Kind(layer="policy-host", side="policy-host", says="the MTA-STS policy can't be fetched"),
+    "policy-not-found": Kind(layer="policy-host", side="policy-host", says="there is no MTA-STS policy file (404)"),
+    "policy-redirected": Kind(layer="policy-host", side="policy-host", says="the policy host redirects"),
+    "policy-forbidden": Kind(layer="policy-host", side="policy-host", says="the policy host turns senders away (403)"),
+    "policy-host-no-dns": Kind(layer="policy-host", side="dns", says="the policy host's name does not resolve"),
     "sts-policy-invalid": Kind(layer="policy-host", side="policy-host", says="the MTA-STS policy has a syntax fault"),
     "sts-webpki-invalid": Kind(layer="policy-host", side="policy-host", says="the policy host's certificate is bad"),
+    "policy-wrong-content": Kind(
+        layer="policy-host", side="policy-host", says="a web page comes instead of the policy"
+    ),
+    "policy-certificate-name": Kind(
+        layer="policy-host", side="policy-host", says="the policy host's certificate is for another name"
+    ),
     "mx-not-in-policy": Kind(layer="policy-text", side="policy-host", says="the MTA-STS policy does not list the host"),
     "stale-policy": Kind(layer="policy-text", side="sender", says="the sender still holds the former MTA-STS policy"),
     "tlsa-mismatch": Kind(layer="dane", side="mx", says="no TLSA record fits the certificate"),
     "tlsa-unusable": Kind(layer="dane", side="dns", says="no TLSA record is usable"),
     "dnssec-invalid": Kind(layer="dane", side="dns", says="the DNSSEC signatures do not hold"),
+    "dnssec-signature-expired": Kind(layer="dane", side="dns", says="the zone's DNSSEC signatures have expired"),
     "dane-required": Kind(layer="dane", side="sender", says="the sender insists on DANE, which the host does not have"),
     "report-loop": Kind(
         layer="sender", side="sender", says="the only session a day is the one that carries our report"
@@ -116,6 +128,7 @@ class Event(Struct, frozen=True, kw_only=True):
     sessions: int | None = None  # at most so many sessions a report, whatever the share
     chance: float = 1.0  # that a sender meets it on a given day at all
     days_late: int = 0  # of kind `late`
+    helo: str = ""  # what the MX host greets as where that is not its name, for senders that say so
     noise: bool = False  # nobody need act
     note: str = ""  # in words, for people
 
