@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tlsrpt.core.results import result_type as result_type
     from tlsrpt.core.writing import gzip_report as gzip_report
     from tlsrpt.core.writing import write_report as write_report
-    from tlsrpt.insight.problems import Problem as Problem
-    from tlsrpt.insight.problems import problems as problems
+    from tlsrpt.insight.incident import Incident as Incident
+    from tlsrpt.insight.incidents import find_incidents as find_incidents
     from tlsrpt.intake.door import open_document as open_document
     from tlsrpt.store.sqlite import open_store as open_store
     from tlsrpt.store.values import Arrival as Arrival
@@ -43,13 +43,13 @@ _HOME = {
     "Document": "tlsrpt.core.reading",
     "FailureDetail": "tlsrpt.core.report",
     "Finding": "tlsrpt.core.findings",
+    "Incident": "tlsrpt.insight.incident",
     "LimitError": "tlsrpt.core.errors",
     "Limits": "tlsrpt.core.limits",
     "Message": "tlsrpt.core.message",
     "NoReportError": "tlsrpt.core.errors",
     "Policy": "tlsrpt.core.report",
     "PolicyResult": "tlsrpt.core.report",
-    "Problem": "tlsrpt.insight.problems",
     "ReadReport": "tlsrpt.core.reading",
     "Report": "tlsrpt.core.report",
     "ReportError": "tlsrpt.core.errors",
@@ -58,11 +58,11 @@ _HOME = {
     "StrictError": "tlsrpt.core.errors",
     "Summary": "tlsrpt.core.report",
     "TlsrptError": "tlsrpt.core.errors",
+    "find_incidents": "tlsrpt.insight.incidents",
     "gzip_report": "tlsrpt.core.writing",
     "open_document": "tlsrpt.intake.door",
     "open_store": "tlsrpt.store.sqlite",
     "parse_report": "tlsrpt.core.reading",
-    "problems": "tlsrpt.insight.problems",
     "read_document": "tlsrpt.core.reading",
     "read_reports": "tlsrpt.core.reading",
     "result_type": "tlsrpt.core.results",

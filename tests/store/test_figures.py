@@ -20,7 +20,7 @@ from tests.store.test_keep import identity, in_memory
 from tlsrpt.core.report import Report
 from tlsrpt.store import daily, figures
 from tlsrpt.store.answers import By, Failed, Sessions, Totals
-from tlsrpt.store.daily import failure_rows, session_rows
+from tlsrpt.store.daily import beside, failure_rows
 from tlsrpt.store.figures import summary
 from tlsrpt.store.rows import prepare
 from tlsrpt.store.sqlite import Store, open_store
@@ -144,13 +144,11 @@ def test_insight_gets_days_and_counted_sessions(store: Store) -> None:
         (DAY + timedelta(1), "sender.example", "sts", "mx1.host.example", 3),
         (DAY + timedelta(2), "other.example", "tlsa", "", 2),
     ]
-    sessions = session_rows(store, domain=None, **MONTH)
-    assert sorted((row.report_domain, row.day, row.policy_type, row.successful, row.failed) for row in sessions) == [
-        ("meadow.example", DAY, "", 7, 3),
-        ("meadow.example", DAY + timedelta(1), "sts", 20, 5),
-        ("meadow.example", DAY + timedelta(2), "", 10, 2),
+    around = beside(store, ["meadow.example"], first=DAY, last=DAY + timedelta(1), today=DAY + timedelta(9))
+    assert [(each.sender, each.successful, each.failed, each.latest, each.later_days) for each in around] == [
+        ("other.example", 0, 0, DAY + timedelta(2), 1),
+        ("sender.example", 27, 8, DAY + timedelta(1), 0),
     ]
-    assert len(session_rows(store, domain="orchard.example", **MONTH)) == 1
     assert {row.policy_domain for row in failure_rows(store, domain="mx1.host.example", **MONTH)} == {
         "mx1.host.example"
     }
@@ -190,15 +188,12 @@ def test_figures_without_the_unproven_are_those_of_the_proven_alone(some: list[t
             assert of_proven == summary(proven_alone, domain=domain, by=by, **MONTH)
             assert summary(mixed, domain=domain, by=by, **MONTH) == summary(unsigned, domain=domain, by=by, **MONTH)
         for domain in (None, "meadow.example", "mx1.host.example"):
-            for rows_for in (failure_rows, session_rows):
-                of_proven = rows_for(mixed, domain=domain, proven_only=True, **MONTH)
-                assert sorted(of_proven, key=repr) == sorted(rows_for(proven_alone, domain=domain, **MONTH), key=repr)
-            alike = session_rows(mixed, domain=domain, **MONTH), session_rows(unsigned, domain=domain, **MONTH)
-            assert sorted(alike[0], key=repr) == sorted(alike[1], key=repr)
+            of_proven = failure_rows(mixed, domain=domain, proven_only=True, **MONTH)
+            assert sorted(of_proven, key=repr) == sorted(failure_rows(proven_alone, domain=domain, **MONTH), key=repr)
             sums = [Counter(), Counter()]  # type: list[Counter[Any]]
             for total, store in zip(sums, (mixed, unsigned), strict=True):
                 for row in failure_rows(store, domain=domain, **MONTH):
-                    total[msgspec.structs.replace(row, failed=0)] += row.failed
+                    total[msgspec.structs.replace(row, failed=0, proven=False)] += row.failed
             assert sums[0] == sums[1]
 
 
@@ -215,7 +210,7 @@ QUERIES = [
     pytest.param(lambda *kind: figures.failed_by_keys(("mx", "result"), *kind), id="by failure"),
     pytest.param(lambda *kind: figures.not_itemised_by(("domain",), *kind), id="the rest"),
     pytest.param(daily.failures_by_kind, id="failures a day"),
-    pytest.param(daily.sessions_beside_failures, id="sessions a day"),
+    pytest.param(lambda each, proven_only: daily.by_sender_beside(proven_only), id="senders beside"),
     pytest.param(lambda each, proven_only: figures.sessions_in_all(proven_only), id="totals"),
 ]
 

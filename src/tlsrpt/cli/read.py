@@ -131,10 +131,9 @@ def report_json(incoming: IncomingReport) -> dict[str, Any]:
 
 def draw_report(incoming: IncomingReport, title: str) -> None:
     """Print one report, explained."""
-    from tlsrpt.cli.problem_text import draw_problem
+    from tlsrpt.cli.incident_text import draw_incident
     from tlsrpt.core.domain import display_domain
-    from tlsrpt.insight.problems import problems
-    from tlsrpt.insight.single import rows_of
+    from tlsrpt.insight.single import explain_report
 
     report = incoming.report
     who = report.organization_name or report.submitter or "an unnamed sender"
@@ -145,12 +144,11 @@ def draw_report(incoming: IncomingReport, title: str) -> None:
     click.echo()
     _draw_policies(incoming)
     _draw_totals(incoming)
-    failures, sessions = rows_of(incoming)
-    found = problems(failures, sessions, report.date_range.day)
-    for number, problem in enumerate(found, 1):
+    found = explain_report(incoming)
+    for number, incident in enumerate(found, 1):
         click.echo()
-        draw_problem(problem, number, dated=False)
-    not_itemised = report.failed - sum(row.failed for row in failures)
+        draw_incident(incident, number, dated=False)
+    not_itemised = report.failed - sum(incident.failed for incident in found)
     if not_itemised > 0:
         click.echo()
         draw.paragraph(

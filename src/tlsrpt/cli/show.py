@@ -69,7 +69,7 @@ def _incoming(stored: StoredReport) -> Any:
 
 
 def _draw(stored: StoredReport) -> None:
-    from tlsrpt.cli.problem_text import field
+    from tlsrpt.cli.incident_text import field
     from tlsrpt.cli.read import draw_report
 
     draw_report(_incoming(stored), f"Report {stored.id}")

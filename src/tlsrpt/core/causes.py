@@ -497,6 +497,24 @@ CAUSES: Mapping[str, Cause] = _table(
         verify=MX_AGAINST_POLICY,
     ),
     Cause(
+        code="policy-copy-old",  # D-38
+        title="The sender still applies an older copy of the policy",
+        explanation="The MX was changed before the copies that senders hold had run out: each may be applied until its "
+        "max_age has passed, or until the sender sees a new id in the _mta-sts record.",
+        evidence_for="The reported MX fits no mx: line of the policy in the report, but one of a newer policy.",
+        evidence_against="No newer policy was reported, or the newest does not list the MX either.",
+        steps=(
+            "Give the _mta-sts record of {domain} a new id: senders then fetch the policy anew.",
+            "Keep the former MX host, and both names in the policy, until the old max_age has passed.",
+            "Before the next change of MX: new MX into the policy, new id, wait the old max_age, then switch the MX.",
+        ),
+        party="policy-host",
+        stage="policy",
+        place="policy-host",
+        policy_types=("sts",),
+        verify=MX_AGAINST_POLICY,
+    ),
+    Cause(
         code="policy-file-missing",
         title="The policy file is not where senders look",
         explanation="Wrong path, wrong host or an empty site: the answer is 404, 410 or an error of the web server.",

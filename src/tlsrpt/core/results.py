@@ -154,7 +154,9 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
         side=Side(party="mx", reason="The certificate is installed on the MX, and the MX name is in your DNS."),
         stage="certificate",
         place="mx",
-        causes=_causes("mx-name-not-in-certificate", "mx-is-alias", "wrong-virtual-host", "mx-not-in-policy"),
+        causes=_causes(
+            "mx-name-not-in-certificate", "mx-is-alias", "wrong-virtual-host", "mx-not-in-policy", "policy-copy-old"
+        ),
         verify=CERTIFICATE_CHECK,
         fix="Make the certificate hold the MX name, or let MX record and policy name what the certificate holds.",
         distinguishes=(
@@ -225,6 +227,7 @@ RESULT_TYPES: Mapping[str, ResultType] = _table(
         place="mx",
         causes=_causes(
             "mx-not-in-policy",
+            "policy-copy-old",
             "tlsa-key-changed",
             "tls-version-or-cipher",
             "handshake-broken-off",

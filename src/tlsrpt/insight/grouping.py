@@ -1,41 +1,51 @@
-"""Which reported failures are one problem.
+"""Which reported failures are one incident.
 
 The rule: same place and same fault. The fault is what the sender's reason code says where it says something definite,
 else the result type; at a TLSA record all names that senders have for a mismatch are one fault (T-64, D-70).
 
 Then failures that say little find their place among those that say more: a row without a host, or a bare
-validation-failure, joins the problem that other senders report for the same domain, under the same kind of policy, in
-the same days. It never joins a problem at another host than its own, and what joined this way is counted and told.
+validation-failure, joins the incident that other senders report for the same domain, under the same kind of policy, in
+the same days. It never joins one at another host than its own, and what joined this way is counted and told.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from tlsrpt.core.causes import CAUSES, Cause
+from tlsrpt.core.mtasts import mx_matches
 from tlsrpt.core.reasons import Reason, decode
 from tlsrpt.core.results import causes_under, result_type
 from tlsrpt.insight.places import Spot, spot_of
-from tlsrpt.store.values import FailureRow
+from tlsrpt.store.values import Evidence, FailureRow
 
 NEAR = timedelta(days=1)  # senders' days differ: windows of some are not UTC days (F-23)
 VAGUE_TYPES = {"validation-failure", ""}
 TLSA_NAMES = {"certificate-not-trusted", "certificate-host-mismatch"}
+_MAY_BE_POLICY = {"validation-failure", "certificate-host-mismatch"}
 
 
 class Group(Struct):
-    """The rows of one problem."""
+    """The rows of one incident."""
 
     spot: Spot
     fault: str
     rows: list[FailureRow]
     joined: list[FailureRow]  # those of the rows that say too little to belong here by themselves
-    cause: Cause | None = None  # said by a sender in so many words
+    cause: Cause | None = None  # said by a sender in so many words, or seen in the policy that it reports
+    sample: Sequence[Evidence] = ()  # rows of failure-details, where they were looked at
+    joined_keys: dict[str, date] = {}  # of the groups that joined ones come from -> first day
+
+    @property
+    def key(self) -> str:
+        """Fault and place, in words: the same from day to day."""
+        return f"{self.fault} at {self.spot.name}"
 
     @property
     def all_rows(self) -> list[FailureRow]:
@@ -51,17 +61,27 @@ class _Told(Struct, frozen=True):
     says_little: bool
 
 
-def group_failures(rows: Iterable[FailureRow]) -> list[Group]:
-    """Group failures into problems; every row is in exactly one group."""
+Look = Callable[[Group], Sequence[Evidence]]
+
+
+def group_failures(rows: Iterable[FailureRow], look: Look) -> list[Group]:
+    """Group failures into incidents; every row is in exactly one group.
+
+    Args:
+        rows: what the store holds for the period.
+        look: gives some rows of failure-details behind a group, with the policies that their senders applied.
+    """
     groups: dict[tuple[str, str], Group] = {}
     for row in rows:
         told = _told(row.result_type, row.policy_type, row.reason)
         spot = spot_of(row, told.cause)
         fault = "tlsa" if spot.kind == "tlsa-record" else told.fault
-        group = groups.setdefault((spot.name, fault), Group(spot=spot, fault=fault, rows=[], joined=[]))
+        group = groups.get((spot.name, fault))
+        if group is None:
+            group = groups[spot.name, fault] = Group(spot=spot, fault=fault, rows=[], joined=[])
         group.rows.append(row)
         group.cause = group.cause or told.cause
-    return _join(list(groups.values()))
+    return _join(_by_policy(list(groups.values()), look))
 
 
 def reason_of(row: FailureRow) -> Reason | None:
@@ -70,6 +90,49 @@ def reason_of(row: FailureRow) -> Reason | None:
     if reason is None or len({CAUSES[code].place for code in reason.points_to}) > 1:
         return None
     return reason
+
+
+def _by_policy(groups: list[Group], look: Look) -> list[Group]:
+    """Failures at hosts that the senders' own policy does not list, brought together at the policy.
+
+    A mismatch of MX and policy has no result type of its own (D-70): Google says validation-failure and names the host,
+    others say certificate-host-mismatch. The policy beside the row tells.
+    """
+    found: dict[str, Group] = {}
+    for group in groups:
+        if (
+            group.cause is None
+            and group.fault in _MAY_BE_POLICY
+            and group.rows[0].policy_type == "sts"
+            and group.spot.host
+        ):
+            group.sample = look(group)
+            if _is_uncovered(group.sample):
+                row = group.rows[0]
+                group.cause = CAUSES["mx-not-in-policy"]
+                group.spot = spot_of(row, group.cause)
+                group.fault = _told("validation-failure", "sts", "MX_HOSTS_MISMATCH").fault
+        known = found.setdefault(group.key, group)
+        if known is not group:
+            known.rows += group.rows
+            known.cause = known.cause or group.cause
+            known.sample = [*known.sample, *group.sample]
+    return list(found.values())
+
+
+def _may_be_policy(group: Group) -> bool:
+    told = group.fault in _MAY_BE_POLICY and group.cause is None
+    return told and bool(group.spot.host) and group.rows[0].policy_type == "sts"
+
+
+def _is_uncovered(sample: Sequence[Evidence]) -> bool:
+    told = [row for row in sample if row.policy_mx and row.mx_host and row.policy_type == "sts"]
+    return bool(told) and not any(covers(row) for row in told)
+
+
+def covers(row: Evidence) -> bool:
+    """Whether the policy that the sender applied lists the host that it met."""
+    return any(mx_matches(pattern, row.mx_host or "") for pattern in row.policy_mx)
 
 
 @lru_cache(maxsize=4096)
@@ -93,23 +156,33 @@ def _told(result: str, policy_type: str, reason_text: str) -> _Told:
 
 
 def _join(groups: list[Group]) -> list[Group]:
-    by_domain: dict[str, list[Group]] = defaultdict(list)
-    for group in groups:
-        if not _says_little(group):
-            for domain in {row.report_domain for row in group.rows}:
-                by_domain[domain].append(group)
-    spans = {id(group): _spans(group) for group in groups}
+    homes = _homes(groups)
     left: list[Group] = []
     for group in groups:
         if _says_little(group) or not group.spot.named or _may_be_tlsa(group):
-            staying: list[FailureRow] = []
-            for row in group.rows:
-                home = _home(row, group, by_domain[row.report_domain], spans)
-                (home.joined if home else staying).append(row)
-            group.rows = staying
+            _move(group, homes)
         if group.rows:
             left.append(group)
     return left
+
+
+def _move(group: Group, homes: Mapping[str, Sequence[_Home]]) -> None:
+    """Give each row of a group to the incident that it fits, if there is one."""
+    staying: list[FailureRow] = []
+    home = None
+    for row in group.rows:
+        home = _home(row, group, homes.get(row.report_domain, ()))
+        if home is None:
+            staying.append(row)
+        else:
+            home.joined.append(row)
+            first = min(row.day, home.joined_keys.get(group.key, row.day))
+            home.joined_keys = {**home.joined_keys, group.key: first}
+    group.rows = staying
+    if home is not None and not staying:  # what had joined it goes along
+        home.joined += group.joined
+        home.joined_keys = {**group.joined_keys, **home.joined_keys}
+        group.joined = []
 
 
 def _says_little(group: Group) -> bool:
@@ -121,30 +194,53 @@ def _may_be_tlsa(group: Group) -> bool:
     return group.cause is None and group.fault in TLSA_NAMES and group.rows[0].policy_type == "tlsa"
 
 
-def _spans(group: Group) -> dict[str, tuple[date, date]]:
-    """For each domain the days from which and to which the group's own rows reach."""
-    days: dict[str, list[date]] = defaultdict(list)
-    for row in group.rows:
-        days[row.report_domain].append(row.day)
-    return {domain: (min(seen) - NEAR, max(seen) + NEAR) for domain, seen in days.items()}
+class _Home(NamedTuple):
+    """An incident that rows of a domain may join, and from when to when it was seen there."""
+
+    group: Group
+    policy_types: Collection[str]
+    failed: int
+    first: date
+    last: date
 
 
-def _home(
-    row: FailureRow, own: Group, candidates: list[Group], spans: dict[int, dict[str, tuple[date, date]]]
-) -> Group | None:
-    """The problem that a row joins: of the same fault if there is one, else, for a vague row, the largest that fits."""
-    possible = []
-    for group in candidates:
-        first, last = spans[id(group)].get(row.report_domain, (date.max, date.min))
-        same_fault = group.fault == own.fault
-        if group is own or not group.spot.named or not first <= row.day <= last:
+def _homes(groups: Iterable[Group]) -> dict[str, list[_Home]]:
+    """For each domain the incidents that are definite enough to be joined."""
+    homes: dict[str, list[_Home]] = defaultdict(list)
+    for group in groups:
+        if _says_little(group) or not group.spot.named:
             continue
+        policy_types = {row.policy_type for row in group.rows}
+        failed = sum(row.failed for row in group.rows)
+        for domain, (first, last) in _spans(group).items():
+            homes[domain].append(_Home(group, policy_types, failed, first - NEAR, last + NEAR))
+    return homes
+
+
+def _spans(group: Group) -> dict[str, tuple[date, date]]:
+    """For each domain the first and the last day of the group's own rows."""
+    spans: dict[str, tuple[date, date]] = {}
+    for row in group.rows:
+        first, last = spans.get(row.report_domain, (row.day, row.day))
+        spans[row.report_domain] = min(first, row.day), max(last, row.day)
+    return spans
+
+
+def _home(row: FailureRow, own: Group, homes: Sequence[_Home]) -> Group | None:
+    """The incident that a row joins: of the same fault if there is one, else, if it is vague, the largest that fits."""
+    best: tuple[bool, int, str] | None = None
+    found: Group | None = None
+    for home in homes:
+        group = home.group
+        if group is own or not home.first <= row.day <= home.last or row.policy_type not in home.policy_types:
+            continue
+        same_fault = group.fault == own.fault
         mismatch = group.fault == "tlsa" and _may_be_tlsa(own) and group.spot.host == own.spot.host
         if not (same_fault or mismatch or _says_little(own)):
             continue
         if row.mx_host and group.spot.kind == "mx" and group.spot.host != row.mx_host:
             continue
-        if row.policy_type not in {other.policy_type for other in group.rows}:
-            continue
-        possible.append((same_fault, sum(other.failed for other in group.rows), group.spot.name, group))
-    return max(possible, key=lambda each: each[:3])[3] if possible else None
+        here = same_fault, home.failed, group.spot.name
+        if best is None or here > best:
+            best, found = here, group
+    return found

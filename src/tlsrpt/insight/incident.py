@@ -15,10 +15,10 @@ from msgspec import Struct
 from tlsrpt.core.causes import Party
 from tlsrpt.core.results import ConsequenceKind
 from tlsrpt.insight.places import PlaceKind
+from tlsrpt.store.values import Evidence, Mark
 
 Confidence = Literal["high", "medium", "low"]
 State = Literal["open", "watch", "quiet", "unknown"]
-Mark = Literal["none", "resolved", "ignored-until"]
 
 STATES: tuple[State, ...] = ("open", "unknown", "watch", "quiet")
 CONSEQUENCES: tuple[ConsequenceKind, ...] = ("refused", "delayed", "delivered-clear", "delivered-unverified", "none")
@@ -53,29 +53,11 @@ class Seen(Struct, frozen=True, kw_only=True):
     latest: date | None = None  # the last UTC day on which it reported on these domains
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
-    """One row of failure-details behind an incident, as the sender wrote it; None where it wrote nothing."""
-
-    report: int  # the short id, for `tlsrpt show`
-    day: date
-    sender: str
-    report_domain: str
-    policy_domain: str
-    policy_type: str | None
-    result_type: str | None
-    failed: int
-    mx_host: str | None = None
-    helo: str | None = None
-    receiving_ip: str | None = None
-    sending_mta_ip: str | None = None
-    reason: str | None = None
-    information: str | None = None  # additional-information: a link, never to be opened unasked
-
-
 class Incident(Struct, frozen=True, kw_only=True):
     """One cause at one place, over the days that were asked for."""
 
     id: str  # seven letters and digits; stays the same from day to day
+    keys: tuple[str, ...] = ()  # under which its failures were grouped, for the store's memory
     headline: str  # object, fault, consequence: no jargon
     title: str  # the fault alone
     result_type: str  # that names the fault

@@ -1,30 +1,58 @@
-"""The rows of one report, as the store would give them: so that `read` explains without a store, in the same words."""
+"""One report as the only source of facts: so that `read` explains without a store, in the same words."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from tlsrpt.core.mtasts import parse_policy_lines
 from tlsrpt.core.report import PolicyResult, Report
 from tlsrpt.core.results import mode_of
-from tlsrpt.store.values import FailureRow, IncomingReport, SessionRow
+from tlsrpt.insight.incident import Incident
+from tlsrpt.insight.incidents import explain
+from tlsrpt.store.values import Beside, Evidence, FailureRow, IncomingReport
 
 
-def rows_of(incoming: IncomingReport) -> tuple[list[FailureRow], list[SessionRow]]:
-    """Failures and sessions of one report, filed under its start's UTC day and the domains that it is about."""
-    report = incoming.report
-    failures: list[FailureRow] = []
-    sessions: list[SessionRow] = []
-    for entry, report_domain in zip(report.policies, incoming.report_domains, strict=True):
-        sessions.append(
-            SessionRow(
-                report_domain=report_domain,
-                day=report.date_range.day,
-                sender=report.submitter,
-                policy_type=entry.policy.policy_type or "",
-                successful=entry.summary.total_successful_session_count,
-                failed=entry.summary.total_failure_session_count,
+def explain_report(incoming: IncomingReport) -> list[Incident]:
+    """What one report tells, as incidents, worst first; judged from its own day."""
+    facts = ReportFacts(incoming)
+    return explain(facts.failures(), facts, incoming.report.date_range.day)
+
+
+class ReportFacts:
+    """Facts of one report, filed under its start's UTC day and the domains that it is about."""
+
+    def __init__(self, incoming: IncomingReport) -> None:
+        self._report = incoming.report
+        self._entries = list(zip(incoming.report.policies, incoming.report_domains, strict=True))
+
+    def failures(self) -> list[FailureRow]:
+        """Its failure rows, as the store would give them."""
+        return [row for entry, domain in self._entries for row in _failures(self._report, entry, domain)]
+
+    def beside(self, domains: Sequence[str], first: date, last: date) -> Sequence[Beside]:
+        summaries = [entry.summary for entry, domain in self._entries if domain in set(domains)]
+        return [
+            Beside(
+                sender=self._report.submitter,
+                successful=sum(each.total_successful_session_count for each in summaries),
+                failed=sum(each.total_failure_session_count for each in summaries),
+                verified=0,
+                latest=self._report.date_range.day,
+                later_days=0,
             )
-        )
-        failures += _failures(report, entry, report_domain)
-    return failures, sessions
+        ]
+
+    def evidence(self, report_domain: str, day: date) -> Sequence[Evidence]:
+        return [
+            row
+            for entry, domain in self._entries
+            if domain == report_domain
+            for row in _evidence(self._report, entry, domain)
+        ]
+
+    def policies(self, report_domain: str, until: date) -> Mapping[tuple[str, ...], date]:
+        return {}  # one sender on one day: nothing tells an older policy from a newer
 
 
 def _failures(report: Report, entry: PolicyResult, report_domain: str) -> list[FailureRow]:
@@ -37,10 +65,37 @@ def _failures(report: Report, entry: PolicyResult, report_domain: str) -> list[F
             policy_mode=mode_of(entry.policy.policy_string or ()) or "",
             policy_domain=entry.policy.policy_domain,
             result_type=detail.result_type or "",
-            mx_host=detail.receiving_mx_hostname or "",
+            mx_host=(detail.receiving_mx_hostname or "").lower().rstrip("."),
             receiving_ip=detail.receiving_ip or "",
             reason=detail.failure_reason_code or "",
             failed=detail.failed_session_count,
+        )
+        for detail in entry.failure_details or ()
+    ]
+
+
+def _evidence(report: Report, entry: PolicyResult, report_domain: str) -> list[Evidence]:
+    policy = entry.policy
+    lines = policy.policy_string or ()
+    listed = (parse_policy_lines(lines).mx or policy.mx_host or ()) if policy.policy_type == "sts" else ()
+    return [
+        Evidence(
+            report=0,
+            day=report.date_range.day,
+            sender=report.submitter,
+            report_domain=report_domain,
+            policy_domain=policy.policy_domain,
+            policy_type=policy.policy_type,
+            result_type=detail.result_type,
+            failed=detail.failed_session_count,
+            mx_host=detail.receiving_mx_hostname,
+            helo=detail.receiving_mx_helo,
+            receiving_ip=detail.receiving_ip,
+            sending_mta_ip=detail.sending_mta_ip,
+            reason=detail.failure_reason_code,
+            information=detail.additional_information,
+            policy_string=lines,
+            policy_mx=tuple(listed),
         )
         for detail in entry.failure_details or ()
     ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, bindparam, exists, func, select
+from sqlalchemy import Select, bindparam, case, distinct, func, select
 
-from tlsrpt.store.days import from_day
-from tlsrpt.store.figures import name_in, range_of, rows_of
-from tlsrpt.store.schema import domain as domain_table
+from tlsrpt.store.days import from_day, to_day
+from tlsrpt.store.figures import range_of, rows_of
+from tlsrpt.store.rows import storable
 from tlsrpt.store.schema import failure_kind, failure_tally, tally
 from tlsrpt.store.sqlite import Store
-from tlsrpt.store.values import FailureRow, SessionRow
+from tlsrpt.store.values import Beside, FailureRow
 
 if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]
@@ -42,6 +44,7 @@ def failure_rows(
                 receiving_ip=receiving_ip,
                 reason=reason,
                 failed=failed,
+                proven=proven == 1,
             )
             for (
                 report_domain,
@@ -55,29 +58,31 @@ def failure_rows(
                 receiving_ip,
                 reason,
                 failed,
+                proven,
             ) in rows
         ]
 
 
-def session_rows(
-    store: Store, *, domain: str | None, since: date, until: date, proven_only: bool = False
-) -> list[SessionRow]:
-    """Sessions that count, by report domain, day and sender; of all domains, those that had a failure in these days.
+def beside(
+    store: Store, domains: Sequence[str], *, first: date, last: date, today: date, proven_only: bool = False
+) -> list[Beside]:
+    """What each sender reported on some report domains in the UTC days from `first` to `last`, and whether later too.
 
-    `policy_type` is empty where a sender reported under several.
+    Figures are sessions that count. Senders come by name.
     """
+    values: dict[str, Any] = {"domains": json.dumps(list(map(storable, domains)))}
+    values |= {"first": to_day(first), "last": to_day(last), "today": to_day(today)}
     with store.reading() as db:
-        rows = db.execute(sessions_beside_failures(domain is None, proven_only), range_of(domain, since, until))
         return [
-            SessionRow(
-                report_domain=report_domain,
-                day=from_day(day),
+            Beside(
                 sender=sender,
-                policy_type=policy_type if policy_type == last_policy_type else "",
                 successful=total - failed,
                 failed=failed,
+                verified=verified,
+                latest=from_day(latest),
+                later_days=later_days,
             )
-            for report_domain, day, sender, policy_type, last_policy_type, total, failed in rows
+            for sender, total, failed, verified, latest, later_days in db.execute(by_sender_beside(proven_only), values)
         ]
 
 
@@ -98,34 +103,34 @@ def failures_by_kind(each: bool, proven_only: bool) -> Query:
             kind.receiving_ip,
             kind.failure_reason_code,
             f.counted_failed,
+            f.proven,
         )
         .join_from(failure_tally, failure_kind, kind.id == f.kind_id)
         .where(*rows_of(failure_tally, each, proven_only), f.counted_failed > 0)
     )
 
 
-@lru_cache(maxsize=4)
-def sessions_beside_failures(each: bool, proven_only: bool) -> Query:
-    """Sessions by report domain, day and sender; of all domains, those with a failed session on any of the days."""
-    t, failed = tally.c, tally.alias("failed").c
-    wanted = rows_of(tally, each, proven_only)
-    if each:
-        name = domain_table.c.report_domain
-        some = [failed.domain == name, failed.day.between(bindparam("since"), bindparam("until"))]
-        some += [failed.sent_failed > 0, *([failed.proven == 1] if proven_only else [])]
-        wanted.append(t.domain.in_(select(name).where(exists().where(*some))))
-    # Grouped in the order of the key where the question allows it: nothing has to be sorted then.
-    keys = [t.domain, t.day, t.sender] if each else [t.report_domain, t.day, t.sender]
+@lru_cache(maxsize=2)
+def by_sender_beside(proven_only: bool) -> Query:
+    """Sessions of some report domains by sender, from `first` to `last`; the last day with any, up to `today`."""
+    t = tally.c
+    names = func.json_each(bindparam("domains")).table_valued("value").c.value
+    wanted = [t.domain.in_(select(names)), t.report_domain == t.domain, t.counted_total > 0]
+    if proven_only:
+        wanted.append(t.proven == 1)
+    within = t.day <= bindparam("last")
     return (
         select(
-            name_in(tally, each),
-            t.day,
             t.sender,
-            func.min(t.policy_type),
-            func.max(t.policy_type),
-            func.sum(t.counted_total),
-            func.sum(t.counted_failed),
+            func.sum(case((within, t.counted_total), else_=0)),
+            func.sum(case((within, t.counted_failed), else_=0)),
+            func.sum(
+                case((within & ((t.policy_type == "sts") | (t.policy_type == "tlsa")), t.sent_successful), else_=0)
+            ),
+            func.max(t.day),
+            func.count(distinct(case((~within, t.day)))),
         )
-        .where(*wanted)
-        .group_by(*keys)
+        .where(*wanted, t.day.between(bindparam("first"), bindparam("today")))
+        .group_by(t.sender)
+        .order_by(t.sender)
     )

@@ -20,6 +20,7 @@ Dkim = Literal[
     "error",  # it can't be told: DNS did not say
 ]
 PROVEN: Dkim = "pass"
+Mark = Literal["none", "resolved", "ignored-until"]  # what a person says of an incident
 
 
 class MailHeaders(Struct, frozen=True, kw_only=True):
@@ -107,17 +108,39 @@ class FailureRow(Struct, frozen=True, kw_only=True):
     receiving_ip: str
     reason: str  # failure-reason-code, shortened
     failed: int
+    proven: bool = False  # in reports that their submitter signed (DKIM)
 
 
-class SessionRow(Struct, frozen=True, kw_only=True):
-    """Sessions of one domain as one sender reported them for one UTC day under one policy type."""
+class Evidence(Struct, frozen=True, kw_only=True):
+    """One row of failure-details, as the sender wrote it, with the policy it was under; None where it wrote nothing."""
 
-    report_domain: str
+    report: int  # the short id, for `tlsrpt show`; 0: not kept
     day: date
     sender: str
-    policy_type: str
+    report_domain: str
+    policy_domain: str
+    policy_type: str | None
+    result_type: str | None
+    failed: int
+    mx_host: str | None = None
+    helo: str | None = None
+    receiving_ip: str | None = None
+    sending_mta_ip: str | None = None
+    reason: str | None = None
+    information: str | None = None  # additional-information: a link, never to be opened unasked
+    policy_string: tuple[str, ...] = ()
+    policy_mx: tuple[str, ...] = ()  # the hosts that the policy lists, by mx-host or else by policy-string
+
+
+class Beside(Struct, frozen=True, kw_only=True):
+    """What one sender reported on some domains, within some days and after them."""
+
+    sender: str
     successful: int
     failed: int
+    verified: int  # of the successful, as sent: under MTA-STS or DANE, where the sender looks at the certificate
+    latest: date  # the last UTC day with sessions
+    later_days: int  # UTC days with sessions after those asked for
 
 
 class Released(Struct, frozen=True, kw_only=True):
@@ -125,3 +148,34 @@ class Released(Struct, frozen=True, kw_only=True):
 
     state: Literal["waiting", "released", "other"]  # of the entry now: still unreadable, read, no TLS report after all
     kept: tuple[Kept, ...]  # of the whole document
+
+
+class Remembered(Struct, frozen=True, kw_only=True):
+    """One incident as remembered."""
+
+    id: str
+    place: str
+    title: str
+    first_seen: date
+    last_seen: date
+    mark: Mark = "none"
+    mark_day: date | None = None  # resolved: seen up to then; ignored-until: the first day on which it counts again
+    note: str = ""
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """All that is remembered."""
+
+    incidents: dict[str, Remembered] = {}  # by id
+    ids: dict[str, str] = {}  # key -> id
+
+
+class Sighting(Struct, frozen=True, kw_only=True):
+    """An incident as it is told now, to be remembered."""
+
+    id: str
+    place: str
+    title: str
+    first_seen: date
+    last_seen: date
+    keys: tuple[str, ...]

@@ -1,18 +1,19 @@
-"""Failures become the problems that an administrator would name: place, fault, side, effect, next step."""
+"""Failures become the incidents that an administrator would name: place, fault, side, effect, next step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tlsrpt.core.results import RESULT_TYPES
-from tlsrpt.insight.problems import Problem, problems
-from tlsrpt.store.values import FailureRow, SessionRow
+from tlsrpt.insight.incident import Incident
+from tlsrpt.insight.incidents import explain
+from tlsrpt.store.values import Beside, Evidence, FailureRow
 
 DAY = date(2026, 3, 1)
 MX = "mx1.orchard.example"
@@ -27,22 +28,71 @@ def failure(result: str = "certificate-expired", **values: Any) -> FailureRow:
     return FailureRow(**(row | values))
 
 
-def sessions(sender: str = "big.example", days: Iterable[int] = (0,), **values: Any) -> list[SessionRow]:
-    row: dict[str, Any] = {
-        "report_domain": "orchard.example", "sender": sender, "policy_type": "sts", "successful": 90, "failed": 0,
-    }  # fmt: skip
-    return [SessionRow(day=DAY + timedelta(days=n), **(row | values)) for n in days]
+class Day(NamedTuple):
+    """Sessions of one sender to one domain on one day."""
+
+    sender: str
+    day: date
+    successful: int = 90
+    failed: int = 0
+    domain: str = "orchard.example"
 
 
-def only(found: list[Problem]) -> Problem:
+def sessions(sender: str = "big.example", days: Iterable[int] = (0,), **values: Any) -> list[Day]:
+    return [Day(sender, DAY + timedelta(days=n), **values) for n in days]
+
+
+class Told:
+    """Facts by hand: sessions day by day, rows of failure-details, policies."""
+
+    def __init__(
+        self,
+        days: Iterable[Day] = (),
+        evidence: Sequence[Evidence] = (),
+        policies: Mapping[tuple[str, ...], date] | None = None,
+    ) -> None:
+        self._days, self._evidence, self._policies = list(days), evidence, policies or {}
+
+    def beside(self, domains: Sequence[str], first: date, last: date) -> list[Beside]:
+        found = []
+        for sender in sorted({each.sender for each in self._days}):
+            own = [
+                each for each in self._days if each.sender == sender and each.domain in domains and each.day >= first
+            ]
+            within = [each for each in own if each.day <= last]
+            if own:
+                found.append(
+                    Beside(
+                        sender=sender,
+                        successful=sum(each.successful for each in within),
+                        failed=sum(each.failed for each in within),
+                        verified=sum(each.successful for each in within),
+                        latest=max(each.day for each in own),
+                        later_days=len({each.day for each in own if each.day > last}),
+                    )
+                )
+        return found
+
+    def evidence(self, report_domain: str, day: date) -> list[Evidence]:
+        return [each for each in self._evidence if (each.report_domain, each.day) == (report_domain, day)]
+
+    def policies(self, report_domain: str, until: date) -> Mapping[tuple[str, ...], date]:
+        return {lines: day for lines, day in self._policies.items() if day <= until}
+
+
+def incidents(rows: Iterable[FailureRow], around: Iterable[Day], today: date) -> list[Incident]:
+    return explain(rows, Told(around), today)
+
+
+def only(found: list[Incident]) -> Incident:
     assert len(found) == 1, [(each.place, each.result_types) for each in found]
     return found[0]
 
 
-def test_one_host_that_serves_many_domains_is_one_problem() -> None:
+def test_one_host_that_serves_many_domains_is_one_incident() -> None:
     rows = [failure(report_domain=f"d{n}.example", policy_domain=f"d{n}.example") for n in range(50)]
-    problem = only(problems(rows, [], DAY))
-    assert (problem.place, len(problem.domains), problem.failed) == (MX, 50, 500)
+    incident = only(incidents(rows, [], DAY))
+    assert (incident.place, len(incident.domains), incident.failed) == (MX, 50, 500)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +114,8 @@ def test_one_host_that_serves_many_domains_is_one_problem() -> None:
     ],
 )  # fmt: skip
 def test_the_place_is_what_somebody_has_to_look_at(row: FailureRow, place: str, kind: str) -> None:
-    problem = only(problems([row], [], DAY))
-    assert (problem.place, problem.place_kind) == (place, kind)
+    incident = only(incidents([row], [], DAY))
+    assert (incident.place, incident.place_kind) == (place, kind)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +132,12 @@ def test_the_place_is_what_somebody_has_to_look_at(row: FailureRow, place: str, 
         ),
     ],
 )
-def test_one_cause_under_several_names_is_one_problem(other: FailureRow) -> None:
+def test_one_cause_under_several_names_is_one_incident(other: FailureRow) -> None:
     """D-70, D-71."""
-    problem = only(problems([failure(), other], [], DAY))
-    assert problem.place == MX
-    assert problem.failed == 20
-    assert problem.cause.code == "renewed-not-reloaded"
+    incident = only(incidents([failure(), other], [], DAY))
+    assert incident.place == MX
+    assert incident.failed == 20
+    assert incident.causes[0].code == "renewed-not-reloaded"
 
 
 def test_what_names_another_host_or_other_days_joins_nothing() -> None:
@@ -96,10 +146,10 @@ def test_what_names_another_host_or_other_days_joins_nothing() -> None:
         failure("validation-failure", mx_host="mx2.orchard.example", sender="s2.example"),
         failure("validation-failure", mx_host="", sender="s3.example", day=DAY + timedelta(days=20)),
     ]
-    assert len(problems(rows, [], DAY)) == 3
+    assert len(incidents(rows, [], DAY)) == 3
 
 
-def test_a_mismatch_at_a_tlsa_record_is_one_problem_whatever_senders_call_it() -> None:
+def test_a_mismatch_at_a_tlsa_record_is_one_incident_whatever_senders_call_it() -> None:
     """T-64: validation-failure at mox, certificate-not-trusted at Postfix, tlsa-invalid at Stalwart."""
     dane = {"policy_type": "tlsa", "policy_mode": "", "policy_domain": MX}
     rows = [
@@ -107,29 +157,29 @@ def test_a_mismatch_at_a_tlsa_record_is_one_problem_whatever_senders_call_it() -
         failure("certificate-not-trusted", sender="postfix.example", **dane),
         failure("tlsa-invalid", sender="stalwart.example", reason="No matching certificates found.", **dane),
     ]
-    problem = only(problems(rows, [], DAY))
-    assert (problem.place, problem.side.party, problem.consequence) == (f"_25._tcp.{MX}", "dns", "refused")
-    assert problem.cause.code == "tlsa-key-changed"
+    incident = only(incidents(rows, [], DAY))
+    assert (incident.place, incident.side.party, incident.consequence) == (f"_25._tcp.{MX}", "dns", "refused")
+    assert incident.causes[0].code == "tlsa-key-changed"
 
 
 def test_several_senders_make_it_certain_and_one_of_many_does_not() -> None:
-    two = only(problems([failure(), failure(sender="s2.example")], [], DAY))
-    one = only(problems([failure()], [*sessions(), *sessions("s2.example")], DAY))
-    alone = only(problems([failure()], sessions(), DAY))
+    two = only(incidents([failure(), failure(sender="s2.example")], [], DAY))
+    one = only(incidents([failure()], [*sessions(), *sessions("s2.example")], DAY))
+    alone = only(incidents([failure()], sessions(), DAY))
     assert [each.side.confidence for each in (two, one, alone)] == ["high", "low", "medium"]
     assert one.others == ("s2.example",)
 
 
 def test_one_sender_of_many_that_does_not_trust_the_chain_may_have_an_old_store() -> None:
-    problem = only(problems([failure("certificate-not-trusted")], sessions("s2.example"), DAY))
-    assert (problem.side.party, problem.cause.code) == ("sender", "sender-trust-store")
+    incident = only(incidents([failure("certificate-not-trusted")], sessions("s2.example"), DAY))
+    assert (incident.side.party, incident.causes[0].code) == ("sender", "sender-trust-store")
 
 
 def test_share_is_of_the_senders_that_see_it() -> None:
     """failed of all sessions of those senders to these domains, from first to last seen."""
     around = [*sessions(days=range(3), failed=10), *sessions("s2.example", days=range(3))]
-    problem = only(problems([failure(), failure(day=DAY + timedelta(days=1))], around, DAY + timedelta(days=2)))
-    assert (problem.failed, problem.total, problem.days) == (20, 200, 2)
+    incident = only(incidents([failure(), failure(day=DAY + timedelta(days=1))], around, DAY + timedelta(days=2)))
+    assert (incident.failed, incident.total, incident.days) == (20, 200, 2)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +193,7 @@ def test_share_is_of_the_senders_that_see_it() -> None:
 )
 def test_the_state_is_judged_from_the_senders_that_saw_it(later: list[int], today: int, state: str) -> None:
     around = [*sessions(days=[0, *later]), *sessions("s2.example", days=range(10))]
-    assert only(problems([failure(failed=50)], around, DAY + timedelta(days=today))).state == state
+    assert only(incidents([failure(failed=50)], around, DAY + timedelta(days=today))).state == state
 
 
 @pytest.mark.parametrize(
@@ -160,7 +210,7 @@ def test_the_state_is_judged_from_the_senders_that_saw_it(later: list[int], toda
 )
 def test_one_sender_one_day_few_sessions_is_watched_and_accuses_nobody(row: FailureRow, state: str) -> None:
     """D-73."""
-    assert only(problems([row], sessions(), DAY)).state == state
+    assert only(incidents([row], sessions(), DAY)).state == state
 
 
 def test_the_worst_comes_first() -> None:
@@ -172,15 +222,15 @@ def test_the_worst_comes_first() -> None:
         failure(mx_host="d.example", failed=50),
         failure(mx_host="e.example", failed=5000, day=DAY - timedelta(days=20)),
     ]
-    found = problems(rows, sessions(days=range(-10, 1)), DAY)
+    found = incidents(rows, sessions(days=range(-10, 1)), DAY)
     assert [each.place[0] for each in found] == ["d", "c", "b", "a", "e"]
 
 
 def test_commands_hold_the_place_and_nothing_that_a_report_made_up() -> None:
     """A host name from a report is hostile: only what is a domain name gets into a command."""
-    good = only(problems([failure()], [], DAY))
+    good = only(incidents([failure()], [], DAY))
     assert f"-connect {MX}:25" in good.verify
-    evil = only(problems([failure(mx_host="$(reboot).example; rm -rf /")], [], DAY))
+    evil = only(incidents([failure(mx_host="$(reboot).example; rm -rf /")], [], DAY))
     assert "reboot" not in evil.verify
     assert "<MX host>" in evil.verify
 
@@ -204,12 +254,14 @@ def test_commands_hold_the_place_and_nothing_that_a_report_made_up() -> None:
         max_size=30,
     )
 )
-def test_every_failed_session_is_in_exactly_one_problem(rows: list[FailureRow]) -> None:
+def test_every_failed_session_is_in_exactly_one_incident(rows: list[FailureRow]) -> None:
     """Nothing is lost in the grouping, nothing counted twice, and the order of the rows changes nothing."""
-    found = problems(rows, [], DAY + timedelta(days=41))
+    found = incidents(rows, [], DAY + timedelta(days=41))
     assert sum(each.failed for each in found) == sum(row.failed for row in rows)
-    assert all(each.failed <= each.total and each.next_step and each.title for each in found)
-    assert [each.place for each in problems(rows[::-1], [], DAY + timedelta(days=41))] == [each.place for each in found]
+    assert all(each.failed <= each.total and each.steps and each.title for each in found)
+    assert [each.place for each in incidents(rows[::-1], [], DAY + timedelta(days=41))] == [
+        each.place for each in found
+    ]
 
 
 def test_the_effect_is_told_for_each_domain_by_its_policy() -> None:
@@ -218,6 +270,6 @@ def test_the_effect_is_told_for_each_domain_by_its_policy() -> None:
         failure(report_domain="strict.example"),
         failure(report_domain="trying.example", policy_mode="testing", failed=500),
     ]
-    problem = only(problems(rows, [], DAY))
-    assert problem.effects == (("refused", ("strict.example",)), ("delivered-unverified", ("trying.example",)))
-    assert problem.consequence == "refused"
+    incident = only(incidents(rows, [], DAY))
+    assert incident.effects == (("refused", ("strict.example",)), ("delivered-unverified", ("trying.example",)))
+    assert incident.consequence == "refused"

@@ -1,0 +1,278 @@
+"""An incident on the terminal and as JSON, in the order in which it is needed.
+
+What and since when, does it hurt, how much, where, whose side, why, what to do, the proof; whole also whom to tell,
+when to leave it alone, the evidence, and what the result type means.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsrpt.cli import draw
+from tlsrpt.core.domain import display_domain
+
+if TYPE_CHECKING:
+    from tlsrpt.insight.incident import Incident, RankedCause, Seen
+
+STATE_COLOUR = {"open": "red", "watch": "yellow", "unknown": "yellow", "quiet": "green"}
+PARTY = {
+    "mx": "your mail server, or who runs it",
+    "policy-host": "your policy host (the MTA-STS web server)",
+    "dns": "your DNS",
+    "sender": "the sender",
+    "network": "the network between",
+    "unknown": "not known",
+}
+CONSEQUENCE = {
+    "refused": "mail is refused",
+    "delayed": "mail is delayed",
+    "delivered-clear": "mail is delivered in clear text",
+    "delivered-unverified": "mail is delivered unverified",
+    "none": "mail is not affected",
+}
+INDENT = "   "
+
+
+def draw_incident(incident: Incident, number: int | None = None, *, dated: bool = True) -> None:
+    """Print one incident as a block: all that is needed to act."""
+    lead = f"{number}. " if number is not None else ""
+    draw.paragraph(incident.headline, INDENT, lead, {"bold": True})
+    _draw_begin(incident, dated=dated)
+    field("Likely cause", _cause(incident.causes[0]), INDENT)
+    field("Next step", incident.steps[0], INDENT)
+    _draw_proof(incident)
+    if dated:
+        field("More", f"tlsrpt incidents {incident.id}", INDENT)
+    else:
+        field("More", f"tlsrpt explain {incident.result_type}" if incident.result_type else "", INDENT)
+
+
+def draw_whole(incident: Incident) -> None:
+    """Print everything that is known of one incident."""
+    draw.heading(f"Incident {incident.id}")
+    draw.paragraph(incident.headline, INDENT, INDENT, {"bold": True})
+    _draw_begin(incident, dated=True)
+    _draw_senders(incident)
+    click.echo()
+    draw.paragraph("Causes that come into question, the likeliest first:", "", INDENT, {"bold": True})
+    for number, cause in enumerate(incident.causes, 1):
+        _draw_cause(cause, number)
+    click.echo()
+    draw.paragraph("Do this:", "", INDENT, {"bold": True})
+    for number, step in enumerate(incident.steps, 1):
+        draw.paragraph(step, INDENT + "     ", f"{INDENT}  {number}. ")
+    _draw_proof(incident)
+    field("Confirmed by reports", incident.confirmed, INDENT)
+    field("When to leave it alone", incident.ignore, INDENT)
+    click.echo()
+    draw.paragraph("To forward to whoever runs it:", "", INDENT, {"bold": True})
+    for line in incident.forward.splitlines():
+        draw.paragraph(line, INDENT + "  | ", INDENT + "  | ")
+    _draw_evidence(incident)
+    if incident.meaning:
+        click.echo()
+        field("What it means", f"{incident.meaning} ({incident.section})", INDENT)
+        field("More", f"tlsrpt explain {incident.result_type}", INDENT)
+
+
+def _draw_begin(incident: Incident, *, dated: bool) -> None:
+    if dated:
+        colour = {"fg": STATE_COLOUR[incident.state]}
+        draw.paragraph(f"{_when(incident)}. {incident.state_reason}", INDENT, f"{INDENT}{incident.state}: ", colour)
+        _draw_mark(incident)
+    draw.paragraph(_size(incident), INDENT, INDENT)
+    field("Where", _where(incident), INDENT)
+    if len(incident.domains) > 1:
+        field("Domains", names([display_domain(name) for name in incident.domains]), INDENT)
+    field("Effect", _effect(incident), INDENT)
+    side = incident.side
+    field("Whose side", f"{PARTY[side.party]} ({side.confidence} confidence). {' '.join(side.reasons)}", INDENT)
+
+
+def _when(incident: Incident) -> str:
+    if incident.first_seen == incident.last_seen:
+        return f"On {incident.first_seen}"
+    span = f"{incident.first_seen} to {incident.last_seen}, on {draw.plural(incident.days, 'day')}"
+    if not incident.earlier:
+        return span
+    first, last = incident.earlier[-1]
+    return f"{span}; it comes back: before, it was seen from {first} to {last}"
+
+
+def _draw_mark(incident: Incident) -> None:
+    if incident.mark == "resolved":
+        draw.paragraph("Marked resolved; it opens again by itself when it is seen after that day.", INDENT, INDENT)
+    elif incident.mark == "ignored-until":
+        draw.paragraph(f"Ignored until {incident.mark_until}, as somebody said.", INDENT, INDENT)
+    if incident.note:
+        field("Note", incident.note, INDENT)
+
+
+def _size(incident: Incident) -> str:
+    who = names(incident.senders)
+    share = draw.percent(incident.failed, incident.total)
+    types = names([name or "no result type" for name in incident.result_types])
+    failed = draw.plural(incident.failed, "failed session")
+    size = f"{failed} of {incident.total:,} ({share}), reported by {who} as {types}."
+    if incident.joined:
+        size += f" {incident.joined:,} of them name no host or no definite fault; domain and days put them here."
+    if 0 < incident.proven < incident.failed:
+        size += f" {incident.proven:,} of them are in reports that their submitter signed."
+    return size
+
+
+def _where(incident: Incident) -> str:
+    place = display_domain(incident.place)
+    return f"{place}, at {names(incident.addresses, 4)}" if incident.addresses else place
+
+
+def _effect(incident: Incident) -> str:
+    if len(incident.effects) == 1:
+        return f"{CONSEQUENCE[incident.consequence]}. {incident.consequence_text}"
+    each = [
+        f"{CONSEQUENCE[kind]} ({names([display_domain(name) for name in hit], 3)})" for kind, hit in incident.effects
+    ]
+    return f"{'; '.join(each)}. {incident.consequence_text}"
+
+
+def _cause(cause: RankedCause) -> str:
+    evidence = " ".join(cause.evidence_for) or "The usual one for this result type; the reports name no other."
+    return f"{cause.title}. {evidence}"
+
+
+def _draw_cause(cause: RankedCause, number: int) -> None:
+    indent = INDENT + "     "
+    draw.paragraph(f"{cause.title}. {cause.explanation}", indent, f"{INDENT}  {number}. ")
+    for sentence in cause.evidence_for:
+        draw.paragraph(sentence, indent + "  ", indent + "+ ")
+    for sentence in cause.evidence_against:
+        draw.paragraph(sentence, indent + "  ", indent + "- ")
+
+
+def _draw_proof(incident: Incident) -> None:
+    if incident.verify:
+        click.echo(f"{INDENT}{click.style('Check', bold=True)}:")
+        command(incident.verify, INDENT + "  ")
+        draw.paragraph(f"Good: {incident.expected}", INDENT + "  ")
+
+
+def _draw_senders(incident: Incident) -> None:
+    if not incident.seen_by:
+        return
+    click.echo()
+    draw.table(
+        (INDENT + "sender", "failed", "sessions", "share", "first seen", "last seen", "last report"),
+        [_sender_row(each) for each in incident.seen_by[:SENDERS_SHOWN]],
+    )
+    if len(incident.seen_by) > SENDERS_SHOWN:
+        click.echo(f"{INDENT}... and {len(incident.seen_by) - SENDERS_SHOWN} more")
+
+
+def _sender_row(seen: Seen) -> list[draw.Cell]:
+    first, last = (str(day) if day else "does not" for day in (seen.first_seen, seen.last_seen))
+    latest = str(seen.latest) if seen.latest else ""
+    return [INDENT + seen.sender, seen.failed, seen.total, draw.percent(seen.failed, seen.total), first, last, latest]
+
+
+SENDERS_SHOWN = 12
+
+
+def _draw_evidence(incident: Incident) -> None:
+    if not incident.evidence:
+        return
+    click.echo()
+    draw.paragraph("Evidence, as reported (tlsrpt show NUMBER has the whole report):", "", INDENT, {"bold": True})
+    for row in incident.evidence:
+        told = [
+            f"{row.day} {row.sender}: {row.result_type or 'no result type'} x {row.failed:,}",
+            f"at {row.mx_host}" if row.mx_host else "",
+            f"[{row.receiving_ip}]" if row.receiving_ip else "",
+            f"from {row.sending_mta_ip}" if row.sending_mta_ip else "",
+            f'reason "{row.reason}"' if row.reason else "",
+        ]
+        number = f"{INDENT}  {row.report}: "
+        draw.paragraph(" ".join(filter(None, told)), INDENT + "      ", number)
+
+
+def command(text: str, indent: str) -> None:
+    """Print a command unwrapped, so that it can be copied whole."""
+    for line in text.splitlines():
+        click.echo(indent + draw.printable(line))
+
+
+def field(name: str, text: str, indent: str) -> None:
+    """Print a named line of a block, wrapped; nothing when there is nothing to say."""
+    if text:
+        draw.paragraph(text, indent + "  ", f"{indent}{name}: ", {"bold": True})
+
+
+def names(items: list[str] | tuple[str, ...], most: int = 6) -> str:
+    """Some names, the rest counted."""
+    shown = ", ".join(items[:most])
+    return f"{shown} and {len(items) - most} more" if len(items) > most else shown
+
+
+def incident_json(incident: Incident) -> dict[str, Any]:
+    """The promised JSON of one incident (docs/json.md)."""
+    return {
+        "id": incident.id,
+        "headline": incident.headline,
+        "title": incident.title,
+        "result_type": incident.result_type or None,
+        "result_types": [name or None for name in incident.result_types],
+        "place": incident.place,
+        "place_kind": incident.place_kind,
+        "addresses": incident.addresses,
+        "domains": incident.domains,
+        "policy_types": [name or None for name in incident.policy_types],
+        "state": incident.state,
+        "state_reason": incident.state_reason,
+        "mark": incident.mark,
+        "mark_until": incident.mark_until,
+        "note": incident.note,
+        "first_seen": incident.first_seen,
+        "last_seen": incident.last_seen,
+        "days": incident.days,
+        "earlier": [{"first_seen": first, "last_seen": last} for first, last in incident.earlier],
+        "sessions": {
+            "failed": incident.failed,
+            "total": incident.total,
+            "joined": incident.joined,
+            "proven": incident.proven,
+        },
+        "share": incident.failed / incident.total if incident.total else None,
+        "by_day": [{"day": day, "failed": failed} for day, failed in incident.by_day],
+        "senders": incident.senders,
+        "other_senders": incident.others,
+        "seen_by": incident.seen_by,
+        "sending_mta_ips": incident.sending,
+        "reasons": incident.reasons,
+        "consequence": incident.consequence,
+        "consequence_text": incident.consequence_text,
+        "effects": [{"consequence": kind, "domains": hit} for kind, hit in incident.effects],
+        "side": incident.side,
+        "causes": incident.causes,
+        "cause": _first_cause(incident),
+        "next_step": incident.steps[0],
+        "steps": incident.steps,
+        "verify": incident.verify,
+        "expected": incident.expected,
+        "confirmed": incident.confirmed,
+        "forward": incident.forward,
+        "ignore": incident.ignore,
+        "evidence": incident.evidence,
+        "meaning": incident.meaning,
+        "section": incident.section,
+    }
+
+
+def _first_cause(incident: Incident) -> dict[str, str]:
+    cause = incident.causes[0]
+    return {
+        "code": cause.code,
+        "title": cause.title,
+        "explanation": cause.explanation,
+        "why": _cause(cause).removeprefix(f"{cause.title}. "),
+    }

@@ -1,0 +1,88 @@
+"""Whose side a fault is on, with how much confidence, and why.
+
+Several senders that report it independently point to the receiving side; one of many points to that sender too. Where
+too little was seen nobody is accused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tlsrpt.core.causes import Cause, Party
+from tlsrpt.core.results import ResultType
+from tlsrpt.insight.incident import Confidence, Side, State
+from tlsrpt.insight.wording import names
+from tlsrpt.store.values import Beside
+
+_NOBODYS: frozenset[Party] = frozenset({"network", "sender", "unknown"})
+
+
+def side_of(
+    registered: ResultType | None,
+    cause: Cause | None,
+    state: State,
+    senders: Sequence[str],
+    others: Sequence[Beside],
+    *,
+    said: bool,
+) -> Side:
+    """Whose side it is.
+
+    Args:
+        cause: the likeliest.
+        senders: that see it; others: that would meet it too and do not.
+        said: whether a sender names the cause in so many words, or its policy shows it.
+    """
+    party: Party = cause.party if cause else registered.side.party if registered else "unknown"
+    if state == "watch":
+        few = f"One day, one sender ({names(senders)}) and few sessions: too little to say whose side it is."
+        return Side(party=party if party in _NOBODYS else "unknown", confidence="low", reasons=(few,))
+    if party == "sender":
+        return _senders_own(registered, senders, others, said=said)
+    reasons = [_first_reason(registered, cause, said=said)] if registered else []
+    if len(senders) > 1:
+        reasons.append(f"{len(senders)} senders report it independently: {names(senders)}.")
+        confidence: Confidence = "high"
+    elif others:
+        fine = sum(each.successful for each in others)
+        reasons.append(
+            f"Only {names(senders)} reports it; {names([each.sender for each in others])} had {fine:,} good sessions "
+            "to the same domains in the same days, so it may also be on that sender's side."
+        )
+        confidence = "medium" if said else "low"
+    else:
+        reasons.append(f"No other sender reported on these domains in the same days, so only {names(senders)} speaks.")
+        confidence = "medium"
+    return Side(party=party, confidence=confidence, reasons=tuple(reasons))
+
+
+def _first_reason(registered: ResultType, cause: Cause | None, *, said: bool) -> str:
+    """Why that side: what is known to be the cause, else what the result type points to."""
+    if said and cause is not None:
+        return f"{cause.title}: {_MENDED_AT[cause.party]}."
+    return registered.side.reason
+
+
+_MENDED_AT: Mapping[Party, str] = {
+    "mx": "that is mended at the mail server",
+    "policy-host": "that is mended in the MTA-STS policy and at the host that serves it",
+    "dns": "that is mended in DNS",
+    "sender": "only the sender can mend that",
+    "network": "that is neither side's, but of the way between",
+    "unknown": "the reports do not say where that is mended",
+}
+
+
+def _senders_own(
+    registered: ResultType | None, senders: Sequence[str], others: Sequence[Beside], *, said: bool
+) -> Side:
+    reasons = [registered.side.reason] if registered else []
+    if others:
+        fine = sum(each.successful for each in others)
+        reasons.append(
+            f"Only {names(senders)} reports it; {names([each.sender for each in others])} had {fine:,} good sessions "
+            "to the same domains in the same days."
+        )
+    else:
+        reasons.append(f"Reported by {names(senders)}.")
+    return Side(party="sender", confidence="medium" if others or said else "low", reasons=tuple(reasons))
