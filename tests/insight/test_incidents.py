@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tlsrpt.core.results import RESULT_TYPES
 from tlsrpt.insight.incident import Incident
 from tlsrpt.insight.incidents import explain
-from tlsrpt.store.values import Beside, Evidence, FailureRow
+from tlsrpt.store.evidence import Cell
+from tlsrpt.store.values import Beside, Evidence, FailureRow, Span
 
 DAY = date(2026, 3, 1)
 MX = "mx1.orchard.example"
@@ -53,28 +54,32 @@ class Told:
     ) -> None:
         self._days, self._evidence, self._policies = list(days), evidence, policies or {}
 
-    def beside(self, domains: Sequence[str], first: date, last: date) -> list[Beside]:
-        found = []
-        for sender in sorted({each.sender for each in self._days}):
-            own = [
-                each for each in self._days if each.sender == sender and each.domain in domains and each.day >= first
-            ]
-            within = [each for each in own if each.day <= last]
-            if own:
-                found.append(
-                    Beside(
-                        sender=sender,
-                        successful=sum(each.successful for each in within),
-                        failed=sum(each.failed for each in within),
-                        verified=sum(each.successful for each in within),
-                        latest=max(each.day for each in own),
-                        later_days=len({each.day for each in own if each.day > last}),
-                    )
-                )
-        return found
+    def beside(self, spans: Sequence[Span]) -> list[list[Beside]]:
+        return [[each for sender in self._senders() if (each := self._of(sender, span))] for span in spans]
 
-    def evidence(self, report_domain: str, day: date) -> list[Evidence]:
-        return [each for each in self._evidence if (each.report_domain, each.day) == (report_domain, day)]
+    def _senders(self) -> list[str]:
+        return sorted({each.sender for each in self._days})
+
+    def _of(self, sender: str, span: Span) -> Beside | None:
+        own = [
+            each
+            for each in self._days
+            if each.sender == sender and each.domain in span.domains and each.day >= span.first
+        ]
+        within = [each for each in own if each.day <= span.last]
+        if not own:
+            return None
+        return Beside(
+            sender=sender,
+            successful=sum(each.successful for each in within),
+            failed=sum(each.failed for each in within),
+            verified=sum(each.successful for each in within),
+            latest=max(each.day for each in own),
+            later_days=len({each.day for each in own if each.day > span.last}),
+        )
+
+    def evidence(self, cells: Collection[Cell]) -> dict[Cell, list[Evidence]]:
+        return {cell: [each for each in self._evidence if (each.report_domain, each.day) == cell] for cell in cells}
 
     def policies(self, report_domain: str, until: date) -> Mapping[tuple[str, ...], date]:
         return {lines: day for lines, day in self._policies.items() if day <= until}

@@ -24,6 +24,7 @@ from tlsrpt.store.daily import beside, failure_rows
 from tlsrpt.store.figures import summary
 from tlsrpt.store.rows import prepare
 from tlsrpt.store.sqlite import Store, open_store
+from tlsrpt.store.values import Span
 
 DAY = date(2026, 3, 1)
 MONTH = {"since": DAY, "until": DAY + timedelta(days=30)}
@@ -144,7 +145,8 @@ def test_insight_gets_days_and_counted_sessions(store: Store) -> None:
         (DAY + timedelta(1), "sender.example", "sts", "mx1.host.example", 3),
         (DAY + timedelta(2), "other.example", "tlsa", "", 2),
     ]
-    around = beside(store, ["meadow.example"], first=DAY, last=DAY + timedelta(1), today=DAY + timedelta(9))
+    span = Span(domains=("meadow.example",), first=DAY, last=DAY + timedelta(1))
+    (around,) = beside(store, [span], today=DAY + timedelta(9))
     assert [(each.sender, each.successful, each.failed, each.latest, each.later_days) for each in around] == [
         ("other.example", 0, 0, DAY + timedelta(2), 1),
         ("sender.example", 27, 8, DAY + timedelta(1), 0),

@@ -56,7 +56,7 @@ def command(
     One cause at one place is one incident, however many domains, senders and result types it has; it keeps its ID from
     day to day. With an ID, everything about that one. --since says which were seen lately; each is told whole.
 
-    Exit 0; 1 when no incident has that ID.
+    Exit 0; 3 when no incident has that ID.
     """
     from tlsrpt.cli.incident_text import draw_whole, incident_json
     from tlsrpt.insight.incidents import find_incidents

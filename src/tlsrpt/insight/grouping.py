@@ -61,7 +61,7 @@ class _Told(Struct, frozen=True):
     says_little: bool
 
 
-Look = Callable[[Group], Sequence[Evidence]]
+Look = Callable[[Sequence[Group]], Sequence[Sequence[Evidence]]]
 
 
 def group_failures(rows: Iterable[FailureRow], look: Look) -> list[Group]:
@@ -69,7 +69,7 @@ def group_failures(rows: Iterable[FailureRow], look: Look) -> list[Group]:
 
     Args:
         rows: what the store holds for the period.
-        look: gives some rows of failure-details behind a group, with the policies that their senders applied.
+        look: gives some rows of failure-details behind each group, with the policies that their senders applied.
     """
     groups: dict[tuple[str, str], Group] = {}
     for row in rows:
@@ -81,7 +81,10 @@ def group_failures(rows: Iterable[FailureRow], look: Look) -> list[Group]:
             group = groups[spot.name, fault] = Group(spot=spot, fault=fault, rows=[], joined=[])
         group.rows.append(row)
         group.cause = group.cause or told.cause
-    return _join(_by_policy(list(groups.values()), look))
+    found = list(groups.values())
+    for group, sample in zip(found, look(found), strict=True):
+        group.sample = sample
+    return _join(_by_policy(found))
 
 
 def reason_of(row: FailureRow) -> Reason | None:
@@ -92,7 +95,7 @@ def reason_of(row: FailureRow) -> Reason | None:
     return reason
 
 
-def _by_policy(groups: list[Group], look: Look) -> list[Group]:
+def _by_policy(groups: Iterable[Group]) -> list[Group]:
     """Failures at hosts that the senders' own policy does not list, brought together at the policy.
 
     A mismatch of MX and policy has no result type of its own (D-70): Google says validation-failure and names the host,
@@ -100,18 +103,10 @@ def _by_policy(groups: list[Group], look: Look) -> list[Group]:
     """
     found: dict[str, Group] = {}
     for group in groups:
-        if (
-            group.cause is None
-            and group.fault in _MAY_BE_POLICY
-            and group.rows[0].policy_type == "sts"
-            and group.spot.host
-        ):
-            group.sample = look(group)
-            if _is_uncovered(group.sample):
-                row = group.rows[0]
-                group.cause = CAUSES["mx-not-in-policy"]
-                group.spot = spot_of(row, group.cause)
-                group.fault = _told("validation-failure", "sts", "MX_HOSTS_MISMATCH").fault
+        if _may_be_policy(group) and _is_uncovered(group.sample):
+            group.cause = CAUSES["mx-not-in-policy"]
+            group.spot = spot_of(group.rows[0], group.cause)
+            group.fault = _told("validation-failure", "sts", "MX_HOSTS_MISMATCH").fault
         known = found.setdefault(group.key, group)
         if known is not group:
             known.rows += group.rows

@@ -24,12 +24,12 @@ from tlsrpt.insight.ranking import Pattern, rank
 from tlsrpt.insight.side import side_of
 from tlsrpt.insight.state import judge, spells
 from tlsrpt.store.daily import failure_rows
+from tlsrpt.store.evidence import Cell
 from tlsrpt.store.sqlite import Store
 from tlsrpt.store.sqlite_memory import remembered
-from tlsrpt.store.values import Beside, Evidence, FailureRow, Mark, Memory, Remembered, Sighting
+from tlsrpt.store.values import Beside, Evidence, FailureRow, Mark, Memory, Remembered, Sighting, Span
 
 LOOK_BACK = timedelta(days=90)  # before the days that are asked for, so that an incident has its begin
-CELLS = 3  # domains and days of an incident whose failure rows are looked at
 CERTIFICATE_FAULTS = frozenset({"certificate-host-mismatch", "certificate-expired", "certificate-not-trusted", "tlsa"})
 WATCHING = "Nothing to do yet: wait for the reports of the next days. It counts when it comes again."
 OVER = "Nothing to do: the senders that saw it report without it. Make sure that whoever mended it knows why it broke."
@@ -75,11 +75,12 @@ def explain(
 ) -> list[Incident]:
     """Group failures into incidents and answer for each, worst first; pure over what `facts` gives."""
     memory = memory or Memory()
-    groups = group_failures(failures, lambda group: _sample(group, facts))
+    groups = group_failures(failures, lambda groups: _samples(groups, facts))
     ids = _ids(groups, memory)
+    spans = [_span(group) for group in groups]
     found = [
-        _incident(group, id_, facts, today, memory.incidents.get(id_), evidence)
-        for group, id_ in zip(groups, ids, strict=True)
+        _incident(group, id_, span, around, facts, today, memory.incidents.get(id_), evidence)
+        for group, id_, span, around in zip(groups, ids, spans, facts.beside(spans), strict=True)
     ]
     return sorted(found, key=_order)
 
@@ -157,7 +158,16 @@ def sightings(found: Iterable[Incident]) -> list[Sighting]:
 # --- one incident ----------------------------------------------------------------------------------------------------
 
 
-def _incident(group: Group, id_: str, facts: Facts, today: date, known: Remembered | None, evidence: int) -> Incident:
+def _incident(
+    group: Group,
+    id_: str,
+    span: Span,
+    around: Sequence[Beside],
+    facts: Facts,
+    today: date,
+    known: Remembered | None,
+    evidence: int,
+) -> Incident:
     rows = group.all_rows
     types = _by_weight((row.result_type, row.failed) for row in group.rows)
     registered = result_type(group.fault) or result_type(types[0])
@@ -167,9 +177,7 @@ def _incident(group: Group, id_: str, facts: Facts, today: date, known: Remember
         by_day[row.day] += row.failed
         weights[row.sender] += row.failed
     days = sorted(by_day)
-    domains = _by_weight((row.report_domain, row.failed) for row in rows)
-    around = facts.beside(domains, days[0], days[-1])
-    sample = group.sample or _sample(group, facts)
+    domains, sample = span.domains, group.sample
     failed = sum(weights.values())
     total = max(failed, sum(each.successful + each.failed for each in around if each.sender in weights))
     others = _others(group, weights, around)
@@ -291,8 +299,20 @@ def _mark(known: Remembered | None, last: date, today: date) -> tuple[Mark, date
     return (known.mark, day, known.note) if holds else ("none", None, known.note)
 
 
-def _sample(group: Group, facts: Facts) -> list[Evidence]:
-    """Failure rows behind a group: of the heaviest domain and day, of the last day, and of another sender."""
+def _samples(groups: Sequence[Group], facts: Facts) -> list[list[Evidence]]:
+    """Failure rows behind each group."""
+    wanted = [_cells(group) for group in groups]
+    found = facts.evidence({cell for cells in wanted for cell in cells})
+    samples = []
+    for group, cells in zip(groups, wanted, strict=True):
+        kinds = {(row.result_type, row.mx_host) for row in group.rows}
+        rows = (row for cell in cells for row in found[cell])
+        samples.append([row for row in rows if (row.result_type or "", _host(row)) in kinds])
+    return samples
+
+
+def _cells(group: Group) -> list[Cell]:
+    """Where to look at a group: its heaviest domain and day, the last day, and the heaviest of another sender."""
     weights: Counter[tuple[str, date, str]] = Counter()
     for row in group.rows:
         weights[row.report_domain, row.day, row.sender] += row.failed
@@ -300,11 +320,13 @@ def _sample(group: Group, facts: Facts) -> list[Evidence]:
     last = max(day for _, day, _ in order)
     wanted = [order[0], next(cell for cell in order if cell[1] == last)]
     wanted += [cell for cell in order if cell[2] != order[0][2]][:1]
-    kinds = {(row.result_type, row.mx_host) for row in group.rows}
-    found: list[Evidence] = []
-    for domain, day in list(dict.fromkeys(cell[:2] for cell in wanted))[:CELLS]:
-        found += [row for row in facts.evidence(domain, day) if (row.result_type or "", _host(row)) in kinds]
-    return found
+    return list(dict.fromkeys(cell[:2] for cell in wanted))
+
+
+def _span(group: Group) -> Span:
+    rows = group.all_rows
+    domains = _by_weight((row.report_domain, row.failed) for row in rows)
+    return Span(domains=domains, first=min(row.day for row in rows), last=max(row.day for row in rows))
 
 
 def _host(row: Evidence) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from tlsrpt.core.mtasts import parse_policy_lines
@@ -10,7 +10,8 @@ from tlsrpt.core.report import PolicyResult, Report
 from tlsrpt.core.results import mode_of
 from tlsrpt.insight.incident import Incident
 from tlsrpt.insight.incidents import explain
-from tlsrpt.store.values import Beside, Evidence, FailureRow, IncomingReport
+from tlsrpt.store.evidence import Cell
+from tlsrpt.store.values import Beside, Evidence, FailureRow, IncomingReport, Span
 
 
 def explain_report(incoming: IncomingReport) -> list[Incident]:
@@ -30,26 +31,27 @@ class ReportFacts:
         """Its failure rows, as the store would give them."""
         return [row for entry, domain in self._entries for row in _failures(self._report, entry, domain)]
 
-    def beside(self, domains: Sequence[str], first: date, last: date) -> Sequence[Beside]:
-        summaries = [entry.summary for entry, domain in self._entries if domain in set(domains)]
-        return [
-            Beside(
-                sender=self._report.submitter,
-                successful=sum(each.total_successful_session_count for each in summaries),
-                failed=sum(each.total_failure_session_count for each in summaries),
-                verified=0,
-                latest=self._report.date_range.day,
-                later_days=0,
-            )
-        ]
+    def beside(self, spans: Sequence[Span]) -> Sequence[Sequence[Beside]]:
+        return [[self._beside(set(span.domains))] for span in spans]
 
-    def evidence(self, report_domain: str, day: date) -> Sequence[Evidence]:
-        return [
-            row
-            for entry, domain in self._entries
-            if domain == report_domain
-            for row in _evidence(self._report, entry, domain)
-        ]
+    def _beside(self, domains: set[str]) -> Beside:
+        summaries = [entry.summary for entry, domain in self._entries if domain in domains]
+        return Beside(
+            sender=self._report.submitter,
+            successful=sum(each.total_successful_session_count for each in summaries),
+            failed=sum(each.total_failure_session_count for each in summaries),
+            verified=0,
+            latest=self._report.date_range.day,
+            later_days=0,
+        )
+
+    def evidence(self, cells: Collection[Cell]) -> Mapping[Cell, Sequence[Evidence]]:
+        found: dict[Cell, list[Evidence]] = {cell: [] for cell in cells}
+        for entry, domain in self._entries:
+            cell = domain, self._report.date_range.day
+            if cell in found:
+                found[cell] += _evidence(self._report, entry, domain)
+        return found
 
     def policies(self, report_domain: str, until: date) -> Mapping[tuple[str, ...], date]:
         return {}  # one sender on one day: nothing tells an older policy from a newer

@@ -15,7 +15,7 @@ from tlsrpt.store.figures import range_of, rows_of
 from tlsrpt.store.rows import storable
 from tlsrpt.store.schema import failure_kind, failure_tally, tally
 from tlsrpt.store.sqlite import Store
-from tlsrpt.store.values import Beside, FailureRow
+from tlsrpt.store.values import Beside, FailureRow, Span
 
 if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]
@@ -63,27 +63,34 @@ def failure_rows(
         ]
 
 
-def beside(
-    store: Store, domains: Sequence[str], *, first: date, last: date, today: date, proven_only: bool = False
-) -> list[Beside]:
-    """What each sender reported on some report domains in the UTC days from `first` to `last`, and whether later too.
+def beside(store: Store, spans: Sequence[Span], *, today: date, proven_only: bool = False) -> list[list[Beside]]:
+    """What each sender reported on some report domains in some UTC days, and whether later too, up to `today`.
 
-    Figures are sessions that count. Senders come by name.
+    Returns:
+        For each span the senders, by name. Figures are sessions that count.
     """
-    values: dict[str, Any] = {"domains": json.dumps(list(map(storable, domains)))}
-    values |= {"first": to_day(first), "last": to_day(last), "today": to_day(today)}
+    asked = [
+        (number, storable(domain), to_day(span.first), to_day(span.last))
+        for number, span in enumerate(spans)
+        for domain in span.domains
+    ]
+    found: list[list[Beside]] = [[] for _ in spans]
     with store.reading() as db:
-        return [
-            Beside(
-                sender=sender,
-                successful=total - failed,
-                failed=failed,
-                verified=verified,
-                latest=from_day(latest),
-                later_days=later_days,
+        values = {"spans": json.dumps(asked), "today": to_day(today)}
+        for number, sender, total, failed, verified, latest, later_days in db.execute(
+            by_sender_beside(proven_only), values
+        ):
+            found[number].append(
+                Beside(
+                    sender=sender,
+                    successful=total - failed,
+                    failed=failed,
+                    verified=verified,
+                    latest=from_day(latest),
+                    later_days=later_days,
+                )
             )
-            for sender, total, failed, verified, latest, later_days in db.execute(by_sender_beside(proven_only), values)
-        ]
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -112,25 +119,26 @@ def failures_by_kind(each: bool, proven_only: bool) -> Query:
 
 @lru_cache(maxsize=2)
 def by_sender_beside(proven_only: bool) -> Query:
-    """Sessions of some report domains by sender, from `first` to `last`; the last day with any, up to `today`."""
+    """Sessions by span and sender; spans are [number, report domain, first day, last day] in a JSON array."""
     t = tally.c
-    names = func.json_each(bindparam("domains")).table_valued("value").c.value
-    wanted = [t.domain.in_(select(names)), t.report_domain == t.domain, t.counted_total > 0]
+    asked = func.json_each(bindparam("spans")).table_valued("value").c.value
+    number, domain, first, last = (func.json_extract(asked, f"$[{place}]") for place in range(4))
+    wanted = [t.domain == domain, t.report_domain == t.domain, t.counted_total > 0]
     if proven_only:
         wanted.append(t.proven == 1)
-    within = t.day <= bindparam("last")
+    within = t.day <= last
+    verifying = (t.policy_type == "sts") | (t.policy_type == "tlsa")
     return (
         select(
+            number,
             t.sender,
             func.sum(case((within, t.counted_total), else_=0)),
             func.sum(case((within, t.counted_failed), else_=0)),
-            func.sum(
-                case((within & ((t.policy_type == "sts") | (t.policy_type == "tlsa")), t.sent_successful), else_=0)
-            ),
+            func.sum(case((within & verifying, t.sent_successful), else_=0)),
             func.max(t.day),
             func.count(distinct(case((~within, t.day)))),
         )
-        .where(*wanted, t.day.between(bindparam("first"), bindparam("today")))
-        .group_by(t.sender)
-        .order_by(t.sender)
+        .where(*wanted, t.day.between(first, bindparam("today")))
+        .group_by(number, t.sender)
+        .order_by(number, t.sender)
     )

@@ -6,11 +6,12 @@ Facts, not tallies: asked for one domain and day at a time, which is one range o
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 
 from tlsrpt.core.mtasts import parse_policy_lines
 from tlsrpt.store.days import from_day, to_day
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]
 
 LOOKED_AT = 200  # policies of a domain, newest first, among which the newest MTA-STS policy is sought
+OF_A_POLICY = 20  # failure rows of one policy in one report that are looked at: one report may have 100,000
+
+Cell = tuple[str, date]  # a report domain and a UTC day
 
 
-def evidence_on(
-    store: Store, report_domain: str, day: date, *, limit: int, proven_only: bool = False
-) -> list[Evidence]:
-    """Failure rows that count, filed under a domain and a UTC day; at most `limit`, in no order that means anything."""
-    values = {"domain": storable(report_domain), "day": to_day(day), "limit": limit}
+def evidence_on(store: Store, cells: Iterable[Cell], *, proven_only: bool = False) -> dict[Cell, list[Evidence]]:
+    """Failure rows of reports that count, by report domain and UTC day; not all, where a report has many."""
+    asked = {(storable(domain), to_day(day)): (domain, day) for domain, day in cells}
+    found: dict[Cell, list[Evidence]] = {cell: [] for cell in asked.values()}
     with store.reading() as db:
-        return [_evidence(row) for row in db.execute(failures_with_policies(proven_only), values)]
+        for row in db.execute(failures_with_policies(proven_only), {"cells": json.dumps(list(asked))}):
+            found[asked[row.report_domain, row.day]].append(_evidence(row))
+    return found
 
 
 def recent_policies(store: Store, report_domain: str, until: date) -> dict[tuple[str, ...], date]:
@@ -51,9 +56,11 @@ def recent_policies(store: Store, report_domain: str, until: date) -> dict[tuple
 
 @lru_cache(maxsize=2)
 def failures_with_policies(proven_only: bool) -> Query:
-    """Failure rows of one domain and day, of reports that count, each with its policy."""
+    """Failure rows, each with its policy; cells are [report domain, day] in a JSON array."""
     f, p, r = failure.c, policy.c, report.c
-    wanted = [f.report_domain == bindparam("domain"), f.day == bindparam("day"), r.counted == 1]
+    asked = func.json_each(bindparam("cells")).table_valued("value").c.value
+    domain, day = (func.json_extract(asked, f"$[{place}]") for place in range(2))
+    wanted = [f.report_domain == domain, f.day == day, f.m < OF_A_POLICY, r.counted == 1]
     if proven_only:
         wanted.append(r.dkim == "pass")
     return (
@@ -61,7 +68,6 @@ def failures_with_policies(proven_only: bool) -> Query:
         .join_from(failure, report, r.id == f.report_id)
         .join(policy, (p.report_id == f.report_id) & (p.n == f.n))
         .where(*wanted)
-        .limit(bindparam("limit"))
     )
 
 
@@ -83,7 +89,7 @@ def policies_newest_first() -> Query:
 
 
 def _evidence(row: Any) -> Evidence:
-    lines = _texts(row.policy_string)
+    lines, listed = _policy(row.policy_type, row.policy_string, row.mx_host)
     return Evidence(
         report=row.report_id,
         day=from_day(row.day),
@@ -100,8 +106,17 @@ def _evidence(row: Any) -> Evidence:
         reason=row.failure_reason_code,
         information=row.additional_information,
         policy_string=lines,
-        policy_mx=parse_policy_lines(lines).mx or _texts(row.mx_host) if row.policy_type == "sts" else (),
+        policy_mx=listed,
     )
+
+
+@lru_cache(maxsize=1024)
+def _policy(
+    policy_type: str | None, policy_string: str | None, mx_host: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The lines of a policy, and the hosts that it lists where it is one of MTA-STS; the same ones come again."""
+    lines = _texts(policy_string)
+    return lines, (parse_policy_lines(lines).mx or _texts(mx_host)) if policy_type == "sts" else ()
 
 
 def _texts(array: str | None) -> tuple[str, ...]:

@@ -132,8 +132,16 @@ class Evidence(Struct, frozen=True, kw_only=True):
     policy_mx: tuple[str, ...] = ()  # the hosts that the policy lists, by mx-host or else by policy-string
 
 
+class Span(Struct, frozen=True, kw_only=True):
+    """Some report domains in some UTC days, both included."""
+
+    domains: tuple[str, ...]
+    first: date
+    last: date
+
+
 class Beside(Struct, frozen=True, kw_only=True):
-    """What one sender reported on some domains, within some days and after them."""
+    """What one sender reported on the domains of a span, within its days and after them."""
 
     sender: str
     successful: int
