@@ -12,27 +12,14 @@ import click
 
 from tlsrpt.cli import draw
 from tlsrpt.core.domain import display_domain
+from tlsrpt.insight.words import CONSEQUENCE, PARTY
 
 if TYPE_CHECKING:
     from tlsrpt.insight.incident import Incident, RankedCause, Seen
 
 STATE_COLOUR = {"open": "red", "watch": "yellow", "unknown": "yellow", "quiet": "green"}
-PARTY = {
-    "mx": "your mail server, or who runs it",
-    "policy-host": "your policy host (the MTA-STS web server)",
-    "dns": "your DNS",
-    "sender": "the sender",
-    "network": "the network between",
-    "unknown": "not known",
-}
-CONSEQUENCE = {
-    "refused": "mail is refused",
-    "delayed": "mail is delayed",
-    "delivered-clear": "mail is delivered in clear text",
-    "delivered-unverified": "mail is delivered unverified",
-    "none": "mail is not affected",
-}
 INDENT = "   "
+EVIDENCE_SHOWN = 2  # sentences, in a list
 
 
 def draw_incident(incident: Incident, number: int | None = None, *, dated: bool = True) -> None:
@@ -124,8 +111,10 @@ def _size(incident: Incident) -> str:
 
 
 def _where(incident: Incident) -> str:
+    """The place; addresses are of MX hosts, wherever the fault is mended."""
     place = display_domain(incident.place)
-    return f"{place}, at {names(incident.addresses, 4)}" if incident.addresses else place
+    at_host = incident.addresses and incident.place_kind in ("mx", "tlsa-record")
+    return f"{place}, at {names(incident.addresses, 4)}" if at_host else place
 
 
 def _effect(incident: Incident) -> str:
@@ -138,7 +127,10 @@ def _effect(incident: Incident) -> str:
 
 
 def _cause(cause: RankedCause) -> str:
-    evidence = " ".join(cause.evidence_for) or "The usual one for this result type; the reports name no other."
+    evidence = (
+        " ".join(cause.evidence_for[:EVIDENCE_SHOWN])
+        or "The usual one for this result type; the reports name no other."
+    )
     return f"{cause.title}. {evidence}"
 
 
@@ -163,7 +155,7 @@ def _draw_senders(incident: Incident) -> None:
         return
     click.echo()
     draw.table(
-        (INDENT + "sender", "failed", "sessions", "share", "first seen", "last seen", "last report"),
+        (INDENT + "sender", "failed", "sessions", "first seen", "last seen", "last report"),
         [_sender_row(each) for each in incident.seen_by[:SENDERS_SHOWN]],
     )
     if len(incident.seen_by) > SENDERS_SHOWN:
@@ -173,7 +165,7 @@ def _draw_senders(incident: Incident) -> None:
 def _sender_row(seen: Seen) -> list[draw.Cell]:
     first, last = (str(day) if day else "does not" for day in (seen.first_seen, seen.last_seen))
     latest = str(seen.latest) if seen.latest else ""
-    return [INDENT + seen.sender, seen.failed, seen.total, draw.percent(seen.failed, seen.total), first, last, latest]
+    return [INDENT + seen.sender, seen.failed, seen.total, first, last, latest]
 
 
 SENDERS_SHOWN = 12

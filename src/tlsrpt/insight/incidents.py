@@ -213,7 +213,7 @@ def _incident(
             senders=senders,
             place=group.spot.name,
             mx=values["mx"] or "",
-            domains=domains,
+            domains=effects[0][2],
             policy_domain=values["domain"] or domains[0],
             result=types[0],
             registered=registered,
@@ -265,7 +265,7 @@ def _incident(
             steps=steps, verify=verify, expected=expected,
         ),
         ignore=wording.when_to_ignore(state, cause, failed / max(total, 1), len(senders) == 1 and bool(others)),
-        evidence=tuple(sorted(sample, key=lambda row: (-row.failed, -row.day.toordinal(), row.report))[:evidence]),
+        evidence=_best(sample, evidence),
         meaning=f"{registered.meaning} {registered.says_not}" if registered else "",
         section=registered.section if registered else "",
     )  # fmt: skip
@@ -327,6 +327,13 @@ def _span(group: Group) -> Span:
     rows = group.all_rows
     domains = _by_weight((row.report_domain, row.failed) for row in rows)
     return Span(domains=domains, first=min(row.day for row in rows), last=max(row.day for row in rows))
+
+
+def _best(sample: Iterable[Evidence], most: int) -> tuple[Evidence, ...]:
+    """The rows that show most: the heaviest of each report, then the others."""
+    rows = sorted(sample, key=lambda row: (-row.failed, -row.day.toordinal(), row.report))
+    first = {row.report: row for row in reversed(rows)}
+    return tuple(sorted(rows, key=lambda row: first[row.report] is not row)[:most])
 
 
 def _host(row: Evidence) -> str:

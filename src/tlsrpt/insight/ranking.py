@@ -22,6 +22,7 @@ from tlsrpt.insight.wording import domain_name, name, names
 from tlsrpt.store.values import Evidence
 
 SHOWN = 4
+REASONS = 3  # that are told; one wording of each
 ALL_SHARE = 0.95  # of the sessions: as good as all
 RARE_SHARE = 0.05  # on one day: a fault of the set-up would have met more of them
 SAID, SHOWN_BY_POLICY, PATTERN, WEAK = 10.0, 8.0, 3.0, 1.0  # against one place in the usual order: 1
@@ -150,10 +151,14 @@ def _said(group: Group, codes: Sequence[str]) -> Iterator[tuple[str, float, str]
             texts[row.reason, row.result_type] += row.failed
     if group.cause is not None and group.cause.code in codes:
         yield group.cause.code, SAID, ""
-    for (text, result), _ in sorted(texts.items(), key=lambda item: (-item[1], item[0]))[:3]:
+    heard: set[str] = set()
+    for (text, result), _ in sorted(texts.items(), key=lambda item: (-item[1], item[0])):
         reason = decode(text, result)
-        if reason is None or not set(reason.points_to) & set(codes):
+        if reason is None or reason.code in heard or not set(reason.points_to) & set(codes):
             continue
+        heard.add(reason.code)
+        if len(heard) > REASONS:
+            return
         sender = next(row.sender for row in group.rows if row.reason == text)
         sentence = f'{name(sender)} gives the reason "{name(text)}": {reason.meaning}'
         for place, code in enumerate(code for code in reason.points_to if code in codes):

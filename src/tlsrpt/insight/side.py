@@ -57,19 +57,23 @@ def side_of(
 
 
 def _first_reason(registered: ResultType, cause: Cause | None, *, said: bool) -> str:
-    """Why that side: what is known to be the cause, else what the result type points to."""
-    if said and cause is not None:
-        return f"{cause.title}: {_MENDED_AT[cause.party]}."
+    """Why that side: what the result type points to, or, where that is a collective one, what is said of the cause."""
+    if (
+        said
+        and cause is not None
+        and (registered.side.party in ("unknown", "sender") or registered.side.party != cause.party)
+    ):
+        return f"What is reported ({cause.title[:1].lower()}{cause.title[1:]}) {_MENDED_AT[cause.party]}."
     return registered.side.reason
 
 
 _MENDED_AT: Mapping[Party, str] = {
-    "mx": "that is mended at the mail server",
-    "policy-host": "that is mended in the MTA-STS policy and at the host that serves it",
-    "dns": "that is mended in DNS",
-    "sender": "only the sender can mend that",
-    "network": "that is neither side's, but of the way between",
-    "unknown": "the reports do not say where that is mended",
+    "mx": "is mended at the mail server",
+    "policy-host": "is mended in the MTA-STS policy, at the host that serves it",
+    "dns": "is mended in DNS",
+    "sender": "is for the sender to mend",
+    "network": "happens on the way, on neither side",
+    "unknown": "does not say where it is mended",
 }
 
 
