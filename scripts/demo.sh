@@ -19,7 +19,7 @@ show() {
 show sample fleet --until "$TLSRPT_TODAY" "$folder/mail"
 show ingest "$folder/mail"
 show summary --since 90d
-show failures --since 90d
+show incidents
 
 # The samples hold on purpose what cannot be read, and ingest says so by exit code 1.
 show ingest tests/data/reports || [ $? -eq 1 ]

@@ -570,7 +570,7 @@ class _Run:
             "others never report. Reports speak of mail to you, not from you; one without failures proves that all is "
             "well."
         )
-        talk.show(f"tlsrpt summary --domain {self.domain}", f"tlsrpt failures --domain {self.domain}")
+        talk.show(f"tlsrpt summary --domain {self.domain}", f"tlsrpt incidents --domain {self.domain}")
 
 
 async def _look(resolver: Resolver, domain: str) -> Situation:
