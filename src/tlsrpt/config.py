@@ -69,6 +69,94 @@ class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is said")] = "info"
 
 
+class DigestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mail, every week or every day, that says what changed and what to do; the service sends it."""
+
+    to: Annotated[tuple[str, ...], Meta(description="mail addresses; empty: none is sent")] = ()
+    every: Annotated[Literal["week", "day", "never"], Meta(description="how often, and of how many days it tells")] = (
+        "week"
+    )
+    day: Annotated[
+        Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+        Meta(description="of the week, on which the weekly one is sent"),
+    ] = "monday"
+    hour: Annotated[int, Meta(description="of the day, from which on it is sent", ge=0, le=23)] = 8
+    zone: Annotated[str, Meta(description="time zone of day and hour, as in Europe/Berlin")] = "UTC"
+    domains: Annotated[
+        tuple[str, ...], Meta(description='only these, "*.example.com" for all below one; empty: all of yours')
+    ] = ()
+
+
+class MailServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mail server that passes on what is sent from here: alerts and digests."""
+
+    host: Annotated[str, Meta(description="the mail server; empty: no mail can be sent")] = ""
+    sender: Annotated[str, Meta(description="the address that mail comes from")] = field(default="", name="from")
+    port: Annotated[int, Meta(description="587; 465 with tls, 25 without", ge=1, le=65535)] = 587
+    tls: Annotated[
+        Literal["starttls", "tls", "none"],
+        Meta(description="after STARTTLS, from the first byte, or none at all: on this machine only"),
+    ] = "starttls"
+    ca_file: Annotated[str, Meta(description="PEM file of authorities to trust; empty: the system's")] = ""
+    user: Annotated[str, Meta(description="who logs in; empty: nobody")] = ""
+    password_file: Annotated[str, Meta(description="file with the password")] = ""
+    password_env: Annotated[str, Meta(description="environment variable with the password")] = ""
+    password_command: Annotated[str, Meta(description="command that prints the password")] = ""
+    within_s: Annotated[float, Meta(description="seconds for the server to answer", gt=0)] = 30.0
+
+
+AlertEvent = Literal["opened", "worse", "over", "reopened", "silent", "quarantine", "trouble"]
+AlertSeverity = Literal["info", "warning", "error"]
+
+
+class AlertTo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told, and how: by mail, by a service that Apprise knows (Slack, Matrix, Teams, ...), or by a webhook."""
+
+    name: Annotated[str, Meta(description="how it is called in logs and commands; empty: to, numbered")] = ""
+    mail: Annotated[tuple[str, ...], Meta(description="mail addresses, by the server of [mail]")] = ()
+    url_file: Annotated[str, Meta(description="file with an address of Apprise, as in slack://...")] = ""
+    url_env: Annotated[str, Meta(description="environment variable with it")] = ""
+    url_command: Annotated[str, Meta(description="command that prints it")] = ""
+    webhook: Annotated[str, Meta(description="https:// address that each alert is posted to as JSON")] = ""
+    secret_file: Annotated[str, Meta(description="file with a key that signs posts to the webhook")] = ""
+    secret_env: Annotated[str, Meta(description="environment variable with it")] = ""
+    secret_command: Annotated[str, Meta(description="command that prints it")] = ""
+    domains: Annotated[
+        tuple[str, ...],
+        Meta(description='only what concerns these, "*.example.com" for all below one; empty: everything'),
+    ] = ()
+    min_severity: Annotated[
+        AlertSeverity,
+        Meta(description="the least: info; warning: mail is not protected; error: mail suffers, or nothing comes in"),
+    ] = "warning"
+    events: Annotated[tuple[AlertEvent, ...], Meta(description="only these; empty: all of them")] = ()
+    quiet_hours: Annotated[
+        str,
+        Meta(
+            description="when nothing is sent, 22:00-07:00; it comes when they end",
+            pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$",
+        ),
+    ] = ""
+    zone: Annotated[str, Meta(description="time zone of quiet_hours, as in Europe/Berlin")] = "UTC"
+
+
+class AlertsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person is told unasked: of each incident once that it opened, is worse, is over, is back; and of silence."""
+
+    sessions: Annotated[int, Meta(description="failed sessions in seven days from which on one is told", ge=1)] = 5
+    share: Annotated[float, Meta(description="of all sessions of the senders that see it, likewise", ge=0, le=1)] = 0.01
+    many: Annotated[int, Meta(description="failed sessions that are told whatever their share", ge=1)] = 1_000
+    factor: Annotated[float, Meta(description="times the usual, or what was told last, that is worse", gt=1)] = 2.0
+    unproven: Annotated[bool, Meta(description="tell, too, what only reports say that no submitter signed")] = True
+    at_once: Annotated[int, Meta(description="alerts that come one by one; more come as one", ge=1)] = 5
+    every_s: Annotated[float, Meta(description="seconds between looks at most often", gt=0)] = 300.0
+    to: tuple[AlertTo, ...] = ()
+
+    def named(self) -> dict[str, AlertTo]:
+        """Everyone who is told, by name; one without is called `to`, numbered from the second on."""
+        return {to.name or ("to" if n == 1 else f"to-{n}"): to for n, to in enumerate(self.to, 1)}
+
+
 class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every way in has."""
 
@@ -279,4 +367,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quarantine: QuarantineConfig = field(default_factory=QuarantineConfig)
     limits: Limits = field(default_factory=Limits)
     health: HealthConfig = field(default_factory=HealthConfig)
+    mail: MailServer = field(default_factory=MailServer)
+    alerts: AlertsConfig = field(default_factory=AlertsConfig)
+    digest: DigestConfig = field(default_factory=DigestConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -62,6 +62,7 @@ _ALIASES = {
 _PATTERNS = {  # what a pattern of config.py means, and the fix
     "^/": ("does not begin with /", "/v1/tlsrpt"),
     "^0?[0-7]{3}$": ("is no octal mode", "0660"),
+    "^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$": ("is no span of hours", "22:00-07:00"),
 }
 
 

@@ -23,6 +23,25 @@ EXAMPLES: dict[str, Any] = {
     "domains.own_file": "/etc/tlsrpt/domains",
     "dns.resolver": "127.0.0.1@53",
     "health.listen": "127.0.0.1:8461",
+    "digest.to": ["postmaster@example.com"],
+    "digest.domains": ["example.com", "*.example.com"],
+    "mail.host": "mail.example.com",
+    "mail.from": "tlsrpt@example.com",
+    "mail.user": "tlsrpt@example.com",
+    "mail.password_file": "/etc/tlsrpt/mail.password",
+    "mail.password_env": "TLSRPT_MAIL_PASSWORD",
+    "mail.password_command": "pass show mail/tlsrpt@example.com",
+    "alerts.to.mail": ["postmaster@example.com"],
+    "alerts.to.url_file": "/etc/tlsrpt/slack.url",
+    "alerts.to.url_env": "TLSRPT_ALERT_URL",
+    "alerts.to.url_command": "pass show alerts/slack",
+    "alerts.to.webhook": "https://alerts.example.com/tlsrpt",
+    "alerts.to.secret_file": "/etc/tlsrpt/webhook.secret",
+    "alerts.to.secret_env": "TLSRPT_WEBHOOK_SECRET",
+    "alerts.to.secret_command": "pass show alerts/webhook",
+    "alerts.to.domains": ["example.com", "*.example.com"],
+    "alerts.to.events": ["opened", "worse", "over"],
+    "alerts.to.quiet_hours": "22:00-07:00",
     "source.https.listen": "127.0.0.1:8460",
     "source.https.certificate": "/etc/tlsrpt/fullchain.pem",
     "source.https.key": "/etc/tlsrpt/privkey.pem",
@@ -174,6 +193,8 @@ def _takes(kind: types.Type) -> str:
             return "number" + _range(kind)
         case types.LiteralType():
             return " or ".join(f'"{value}"' for value in kind.values)
+        case types.VarTupleType(item_type=types.LiteralType() as item):
+            return "list of " + ", ".join(f'"{value}"' for value in item.values)
         case types.VarTupleType():
             return f"list of {_takes(kind.item_type)}s"
         case types.UnionType():

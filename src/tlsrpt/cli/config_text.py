@@ -59,8 +59,7 @@ def beginning() -> str:
 
 
 def _sample_table(table: Table) -> str:
-    source = table.path.startswith("source.")
-    used = not source or f"{table.path}.{table.keys[0].name}" in _TO_BEGIN
+    used = not (table.many or table.path.startswith("source.")) or f"{table.path}.{table.keys[0].name}" in _TO_BEGIN
     lines = [remark(textwrap.wrap(table.sentence, _WIDTH)), f"{'' if used else '#'}{table.heading}\n"]
     lines.extend(_sample_key(key, used and f"{table.path}.{key.name}" in _TO_BEGIN) for key in table.keys)
     return "".join(lines)
@@ -85,8 +84,8 @@ def effective(config: Config) -> str:
 def _tables_of(struct: Struct, path: str, many: bool) -> Iterator[str]:
     plain: list[tuple[str, Any]] = []
     inner: list[tuple[str, Iterable[Struct], bool]] = []
-    for name in struct.__struct_fields__:
-        value = getattr(struct, name)
+    for field, name in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True):
+        value = getattr(struct, field)
         if isinstance(value, Struct):
             inner.append((name, (value,), False))
         elif isinstance(value, tuple) and value and isinstance(value[0], Struct):
