@@ -295,6 +295,8 @@ def told(findings: list[Finding]) -> list[str]:
         (HTTPS + '[health]\nlisten = "0.0.0.0:1"', ["warning health-public health.listen"]),
         (HTTPS + '[health]\nlisten = "unix:/nowhere/s"', ["error no-folder health.listen"]),
         (HTTPS + '[health]\nlisten = "unix:/run/nowhere/s"', []),
+        (HTTPS + '[digest]\nzone = "Mars"', ["error digest-unfit digest.zone"]),
+        (HTTPS + '[digest]\ndomains = ["a.example", "x y"]', ["error digest-unfit digest.domains[2]"]),
         # two on one address
         (HTTPS + HTTPS, ["error address-taken source.https[2].listen"]),
         (HTTPS + '[health]\nlisten = "127.0.0.1:8460"', ["error address-taken health.listen"]),

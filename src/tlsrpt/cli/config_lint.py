@@ -27,6 +27,7 @@ from tlsrpt.cli.config_lint_mailboxes import lint_graph, lint_imap, lint_maildir
 from tlsrpt.config import (
     AnySource,
     Config,
+    DigestConfig,
     DomainsConfig,
     GraphSource,
     HttpsSource,
@@ -58,6 +59,7 @@ def lint_config(config: Config, *, now: datetime, environment: Mapping[str, str]
         *_domains(config.domains),
         *_resolver(config.dns.resolver),
         *_health(config.health.listen),
+        *_digest(config.digest),
         *_doubled_places(config),
     ]
     sources = list(config.source.placed())
@@ -210,6 +212,16 @@ def _health(text: str) -> Found:
             "listen on 127.0.0.1, or close the port in the firewall",
             "everybody there learns how many reports come in, from which sources, and when",
         )
+
+
+def _digest(config: DigestConfig) -> Found:
+    from tlsrpt.notify.schedule import scope_of, zone_of
+
+    for look in (zone_of, scope_of):
+        try:
+            look(config)
+        except ConfigError as error:
+            yield said("digest-unfit", error.where, error)
 
 
 def _doubled_places(config: Config) -> Found:

@@ -41,7 +41,7 @@ class Digest(Struct, frozen=True, kw_only=True):
 def write_digest(seen: Overview) -> Digest:
     """Write the digest of an overview, in HTML of MOST_BYTES at most."""
     subject = subject_of(seen)
-    title = f"TLS reports, {days_of(seen.since, seen.until)}"
+    title = f"TLS reports{_about(seen)}, {days_of(seen.since, seen.until)}"
     for most in FEWER:
         blocks = list(blocks_of(seen, most))
         html = page(title, preheader_of(seen), blocks)
@@ -55,7 +55,6 @@ def write_digest(seen: Overview) -> Digest:
 
 def subject_of(seen: Overview) -> str:
     """The most important thing, then the days."""
-    scope = f" {display_domain(seen.scope[0])}" if len(seen.scope) == 1 else ""
     days = days_of(seen.since, seen.until)
     if seen.verdict == "no-reports":
         said = f"no report for {days}"
@@ -63,12 +62,17 @@ def subject_of(seen: Overview) -> str:
         said = f"nothing to do, {days}"
     elif seen.open:
         new = f", {len(seen.new):,} new" if seen.new else ""
-        said = f"{plural(len(seen.open), 'open incident')}{new}: {seen.open[0].headline}"
+        worst = seen.open[0]
+        said = f"{plural(len(seen.open), 'open incident')}{new}: {worst.title}, {display_domain(worst.place)}"
     elif seen.ceased:
         said = f"no report any more on {plural(len(seen.ceased), 'domain')}, {days}"
     else:
         said = f"senders fell silent, {days}"
-    return printable(f"TLS reports{scope}: {said}", SUBJECT_LIMIT)
+    return printable(f"TLS reports{_about(seen)}: {said}", SUBJECT_LIMIT)
+
+
+def _about(seen: Overview) -> str:
+    return f" on {_short_name(display_domain(seen.scope[0]))}" if len(seen.scope) == 1 else ""
 
 
 def preheader_of(seen: Overview) -> str:
@@ -133,7 +137,7 @@ def _current(seen: Overview) -> str:
 def blocks_of(seen: Overview, most: int = INCIDENTS_SHOWN) -> Iterator[Block]:
     """The mail, with so many incidents in full."""
     lead, tone = lead_of(seen)
-    if seen.scope:
+    if len(seen.scope) > 1:
         yield Paragraph(text=f"About {_names(list(map(display_domain, seen.scope)))} only.")
     yield Paragraph(text=lead, tone=tone)
     if seen.verdict == "act":
@@ -283,8 +287,8 @@ def _figures(seen: Overview) -> Iterator[Block]:
             percent(before.failed, before.sessions),
             _points(now, before),
         ),
-        ("Domains", f"{now.domains:,}", f"{before.domains:,}", change(now.domains, before.domains)),
-        ("Senders", f"{now.senders:,}", f"{before.senders:,}", change(now.senders, before.senders)),
+        ("Domains", f"{now.domains:,}", f"{before.domains:,}", difference(now.domains, before.domains)),
+        ("Senders", f"{now.senders:,}", f"{before.senders:,}", difference(now.senders, before.senders)),
     ]
     yield Table(
         caption=f"Figures of {days_of(seen.since, seen.until)} beside those of the {length} before",
@@ -410,11 +414,17 @@ def percent(part: int, whole: int) -> str:
 
 def change(now: int, before: int) -> str:
     """By how much a figure changed, as a share of the one before."""
-    if now == before:
-        return "none"
-    if not before:
-        return f"+{now:,}"
-    return f"{100 * (now - before) / before:+,.0f} %" if now else f"-{before:,}"
+    if not now or not before or now == before:
+        return difference(now, before)
+    share = 100 * (now - before) / before
+    if abs(share) < 0.05:
+        return "+<0.1 %" if share > 0 else "-<0.1 %"
+    return f"{share:+,.0f} %" if abs(share) >= 10 else f"{share:+.1f} %"
+
+
+def difference(now: int, before: int) -> str:
+    """By how many a figure changed."""
+    return f"{now - before:+,}" if now != before else "none"
 
 
 def _points(now: Figures, before: Figures) -> str:
