@@ -157,24 +157,6 @@ class AlertsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return {to.name or ("to" if n == 1 else f"to-{n}"): to for n, to in enumerate(self.to, 1)}
 
 
-class DigestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mail, every week or every day, that says what changed and what to do; the service sends it."""
-
-    to: Annotated[tuple[str, ...], Meta(description="mail addresses; empty: none is sent")] = ()
-    every: Annotated[Literal["week", "day", "never"], Meta(description="how often, and of how many days it tells")] = (
-        "week"
-    )
-    day: Annotated[
-        Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
-        Meta(description="of the week, on which the weekly one is sent"),
-    ] = "monday"
-    hour: Annotated[int, Meta(description="of the day, from which on it is sent", ge=0, le=23)] = 8
-    zone: Annotated[str, Meta(description="time zone of day and hour, as in Europe/Berlin")] = "UTC"
-    domains: Annotated[
-        tuple[str, ...], Meta(description='only these, "*.example.com" for all below one; empty: all of yours')
-    ] = ()
-
-
 class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every way in has."""
 
@@ -387,6 +369,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health: HealthConfig = field(default_factory=HealthConfig)
     mail: MailServer = field(default_factory=MailServer)
     alerts: AlertsConfig = field(default_factory=AlertsConfig)
-    digest: DigestConfig = field(default_factory=DigestConfig)
     digest: DigestConfig = field(default_factory=DigestConfig)
     log: LogConfig = field(default_factory=LogConfig)

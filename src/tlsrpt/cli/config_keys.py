@@ -25,8 +25,6 @@ EXAMPLES: dict[str, Any] = {
     "health.listen": "127.0.0.1:8461",
     "digest.to": ["postmaster@example.com"],
     "digest.domains": ["example.com", "*.example.com"],
-    "digest.to": ["postmaster@example.com"],
-    "digest.domains": ["example.com", "*.example.com"],
     "mail.host": "mail.example.com",
     "mail.from": "tlsrpt@example.com",
     "mail.user": "tlsrpt@example.com",
