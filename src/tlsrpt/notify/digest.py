@@ -419,7 +419,7 @@ def change(now: int, before: int) -> str:
     share = 100 * (now - before) / before
     if abs(share) < 0.05:
         return "+<0.1 %" if share > 0 else "-<0.1 %"
-    return f"{share:+,.0f} %" if abs(share) >= 10 else f"{share:+.1f} %"
+    return f"{share:+.1f} %" if abs(share) < 10 or -100 < share < -99 else f"{share:+,.0f} %"
 
 
 def difference(now: int, before: int) -> str:

@@ -130,7 +130,7 @@ def _row(row: Sequence[Cell], figures: frozenset[int]) -> Html:
 
 
 def _cell_style(figure: bool) -> Html:
-    aligned = "text-align:right;white-space:nowrap;" if figure else "text-align:left;"
+    aligned = "text-align:right;" if figure else "text-align:left;"
     return Html(f"padding:4px 8px 4px 0;border-bottom:1px solid {_EDGE};vertical-align:middle;{aligned}")
 
 
