@@ -5,6 +5,8 @@
     filed, domain                                                      which reports, and which domains, there are
     tally, failure_kind ──< failure_tally                              sums, exact by construction (see counting.py)
     place, source_state                                                what the service keeps for itself
+    incident ──< incident_key                                          what is remembered of incidents
+    told, notice ──< delivery                                          what people were told, and what waits
 
 Days are whole UTC days since 1970-01-01 and times whole seconds since then, as integers: three bytes in a key where
 ISO text takes eleven, and every figure of a domain is one range of one index. `date(day * 86400, 'unixepoch')`
@@ -294,5 +296,49 @@ incident_key = Table(  # place and fault under which failures were grouped -> th
     Column("key", Text, primary_key=True),
     Column("incident_id", Text, ForeignKey("incident.id"), nullable=False),
     Index("incident_key_incident", "incident_id"),
+    sqlite_with_rowid=False,
+)
+
+told = Table(  # what people were told of each thing that they are told of (telling.Told)
+    "told",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
+
+notice = Table(  # a message that was made to be sent
+    "notice",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("token", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),  # alert, digest
+    Column("event", Text, nullable=False),
+    Column("key", Text, nullable=False),  # of what it is about, as in told; '' for several
+    Column("severity", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("goes_on_from", Text, nullable=False),  # token of the first on the same thing, or ''
+    Column("text_", Text, nullable=False),
+    Column("html", Text, nullable=False),
+    Column("data", Text, nullable=False),  # JSON, for webhooks
+    Index("notice_key", "key"),
+)
+
+delivery = Table(  # where it goes
+    "delivery",
+    metadata,
+    Column("notice_id", Id, ForeignKey("notice.id"), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, sent, failed (given up), superseded (a newer one says it)
+    Column("tries", Integer, nullable=False),
+    Column("lapsed", Integer, nullable=False),  # tries of which nobody knows how they ended
+    Column("due_at", BigInteger, nullable=False),
+    Column("claimed_until", BigInteger),  # by who sends it now
+    Column("settled_at", BigInteger),
+    Column("trouble", Text, nullable=False),
+    PrimaryKeyConstraint("notice_id", "recipient", "address"),
+    Index("delivery_waiting", "due_at", sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING),
     sqlite_with_rowid=False,
 )

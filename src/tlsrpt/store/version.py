@@ -5,6 +5,6 @@ Known here so that opening a store needs no migration library; a test holds the 
 
 from __future__ import annotations
 
-REVISIONS = ("0001", "0002", "0003")  # oldest first
+REVISIONS = ("0001", "0002", "0003", "0004")  # oldest first
 HEAD = REVISIONS[-1]
 APPLICATION_ID = 0x544C5352  # "TLSR": tells a store from another program's SQLite file

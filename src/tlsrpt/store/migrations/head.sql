@@ -254,3 +254,46 @@ CREATE TABLE incident_key (
 
 ;
 CREATE INDEX incident_key_incident ON incident_key (incident_id);
+CREATE TABLE told (
+	"key" TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	PRIMARY KEY ("key")
+)
+ WITHOUT ROWID
+
+;
+CREATE TABLE notice (
+	id INTEGER NOT NULL, 
+	token TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	event TEXT NOT NULL, 
+	"key" TEXT NOT NULL, 
+	severity TEXT NOT NULL, 
+	made_at BIGINT NOT NULL, 
+	subject TEXT NOT NULL, 
+	goes_on_from TEXT NOT NULL, 
+	text_ TEXT NOT NULL, 
+	html TEXT NOT NULL, 
+	data TEXT NOT NULL, 
+	PRIMARY KEY (id), 
+	UNIQUE (token)
+);
+CREATE INDEX notice_key ON notice ("key");
+CREATE TABLE delivery (
+	notice_id INTEGER NOT NULL, 
+	recipient TEXT NOT NULL, 
+	address TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	tries INTEGER NOT NULL, 
+	lapsed INTEGER NOT NULL, 
+	due_at BIGINT NOT NULL, 
+	claimed_until BIGINT, 
+	settled_at BIGINT, 
+	trouble TEXT NOT NULL, 
+	PRIMARY KEY (notice_id, recipient, address), 
+	FOREIGN KEY(notice_id) REFERENCES notice (id)
+)
+ WITHOUT ROWID
+
+;
+CREATE INDEX delivery_waiting ON delivery (due_at) WHERE state = 'waiting';
