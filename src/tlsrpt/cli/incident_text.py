@@ -6,12 +6,14 @@ when to leave it alone, the evidence, and what the result type means.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tlsrpt.cli import draw
 from tlsrpt.core.domain import display_domain
+from tlsrpt.insight.promised import cause_sentence
+from tlsrpt.insight.promised import incident_json as incident_json
 from tlsrpt.insight.words import CONSEQUENCE, PARTY
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 STATE_COLOUR = {"open": "red", "watch": "yellow", "unknown": "yellow", "quiet": "green"}
 INDENT = "   "
-EVIDENCE_SHOWN = 2  # sentences, in a list
 
 
 def draw_incident(incident: Incident, number: int | None = None, *, dated: bool = True) -> None:
@@ -27,7 +28,7 @@ def draw_incident(incident: Incident, number: int | None = None, *, dated: bool 
     lead = f"{number}. " if number is not None else ""
     draw.paragraph(incident.headline, INDENT, lead, {"bold": True})
     _draw_begin(incident, dated=dated)
-    field("Likely cause", _cause(incident.causes[0]), INDENT)
+    field("Likely cause", cause_sentence(incident.causes[0]), INDENT)
     field("Next step", incident.steps[0], INDENT)
     _draw_proof(incident)
     if dated:
@@ -126,14 +127,6 @@ def _effect(incident: Incident) -> str:
     return f"{'; '.join(each)}. {incident.consequence_text}"
 
 
-def _cause(cause: RankedCause) -> str:
-    evidence = (
-        " ".join(cause.evidence_for[:EVIDENCE_SHOWN])
-        or "The usual one for this result type; the reports name no other."
-    )
-    return f"{cause.title}. {evidence}"
-
-
 def _draw_cause(cause: RankedCause, number: int) -> None:
     indent = INDENT + "     "
     draw.paragraph(f"{cause.title}. {cause.explanation}", indent, f"{INDENT}  {number}. ")
@@ -204,67 +197,3 @@ def names(items: list[str] | tuple[str, ...], most: int = 6) -> str:
     """Some names, the rest counted."""
     shown = ", ".join(items[:most])
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown
-
-
-def incident_json(incident: Incident) -> dict[str, Any]:
-    """The promised JSON of one incident (docs/json.md)."""
-    return {
-        "id": incident.id,
-        "headline": incident.headline,
-        "title": incident.title,
-        "result_type": incident.result_type or None,
-        "result_types": [name or None for name in incident.result_types],
-        "place": incident.place,
-        "place_kind": incident.place_kind,
-        "addresses": incident.addresses,
-        "domains": incident.domains,
-        "policy_types": [name or None for name in incident.policy_types],
-        "state": incident.state,
-        "state_reason": incident.state_reason,
-        "mark": incident.mark,
-        "mark_until": incident.mark_until,
-        "note": incident.note,
-        "first_seen": incident.first_seen,
-        "last_seen": incident.last_seen,
-        "days": incident.days,
-        "earlier": [{"first_seen": first, "last_seen": last} for first, last in incident.earlier],
-        "sessions": {
-            "failed": incident.failed,
-            "total": incident.total,
-            "joined": incident.joined,
-            "proven": incident.proven,
-        },
-        "share": incident.failed / incident.total if incident.total else None,
-        "by_day": [{"day": day, "failed": failed} for day, failed in incident.by_day],
-        "senders": incident.senders,
-        "other_senders": incident.others,
-        "seen_by": incident.seen_by,
-        "sending_mta_ips": incident.sending,
-        "reasons": incident.reasons,
-        "consequence": incident.consequence,
-        "consequence_text": incident.consequence_text,
-        "effects": [{"consequence": kind, "domains": hit} for kind, hit in incident.effects],
-        "side": incident.side,
-        "causes": incident.causes,
-        "cause": _first_cause(incident),
-        "next_step": incident.steps[0],
-        "steps": incident.steps,
-        "verify": incident.verify,
-        "expected": incident.expected,
-        "confirmed": incident.confirmed,
-        "forward": incident.forward,
-        "ignore": incident.ignore,
-        "evidence": incident.evidence,
-        "meaning": incident.meaning,
-        "section": incident.section,
-    }
-
-
-def _first_cause(incident: Incident) -> dict[str, str]:
-    cause = incident.causes[0]
-    return {
-        "code": cause.code,
-        "title": cause.title,
-        "explanation": cause.explanation,
-        "why": _cause(cause).removeprefix(f"{cause.title}. "),
-    }
