@@ -19,10 +19,10 @@ lock() {
 compile() { lock pyproject.toml "$@"; }
 # Each stands on the one before, so that a package has one version wherever it occurs.
 compile --output-file requirements/base.txt
-compile --constraints requirements/base.txt --extra speed --extra receive --extra s3 --group dev --output-file requirements/dev.txt
+compile --constraints requirements/base.txt --extra speed --extra receive --extra s3 --extra notify --group dev --output-file requirements/dev.txt
 # The service as deploy/container/Containerfile installs it. What builds it there: [build-system] requires, and
 # setuptools, since dkimpy comes as source alone.
-compile --constraints requirements/dev.txt --extra receive --extra s3 --extra speed --output-file requirements/service.txt
+compile --constraints requirements/dev.txt --extra receive --extra s3 --extra speed --extra notify --output-file requirements/service.txt
 { sed -n '/^\[build-system\]/,/^$/s/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml; echo setuptools; } |
     lock - --constraints requirements/dev.txt --output-file requirements/build.txt
 compile --constraints requirements/dev.txt --group docs --output-file requirements/docs.txt
