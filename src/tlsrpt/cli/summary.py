@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +12,12 @@ from tlsrpt.cli import draw
 from tlsrpt.cli.options import Period, Settings, csv_option, domain_option, json_option, period_options, with_settings
 
 if TYPE_CHECKING:
+    from tlsrpt.insight.anomalies import Anomaly
     from tlsrpt.store.answers import By, Summary, SummaryRow
 
 KEYS = ("domain", "day", "sender", "mx", "result", "policy")
+NEWS = timedelta(days=7)  # at the end of the days asked for: what stands out there is told
+MOST_NEWS = 10
 HEADS = {"domain": "domain", "day": "day", "sender": "sender", "mx": "MX host", "result": "result", "policy": "policy"}
 
 
@@ -48,22 +52,30 @@ def command(
 
     A session that a sender lists under both sts and tlsa is counted once (a lower bound); where that makes a
     difference, the plain sum as sent stands beside it. Rows by mx or result come from the failure details: one
-    session may be in several of them, and some in none ("not itemised").
+    session may be in several of them, and some in none ("not itemised"). Days of the last seven on which far more
+    failed than on the same weekday before stand at the end.
     """
+    from tlsrpt.insight.anomalies import find_anomalies
     from tlsrpt.store.figures import summary
     from tlsrpt.store.sqlite import open_store
 
     with open_store(settings.store_url) as store:
         answer = summary(store, domain=domain, since=period.since, until=period.until, by=by)
+        until, today = period.until, period.today
+        since = max(period.since, min(until, today - timedelta(days=1)) - NEWS + timedelta(days=1))
+        wanted = as_json or not (as_csv or settings.quiet)
+        news = find_anomalies(store, since=since, until=until, today=today, domain=domain) if wanted else []
     if as_json:
-        draw.json_line(summary_json(answer, period))
+        draw.json_line(summary_json(answer, news, period))
     elif as_csv:
         _draw_csv(answer, by)
     else:
         _draw_text(answer, by, period, domain, settings)
+        if news:
+            _draw_news(news)
 
 
-def summary_json(answer: Summary, period: Period) -> dict[str, Any]:
+def summary_json(answer: Summary, news: Sequence[Anomaly], period: Period) -> dict[str, Any]:
     """The promised JSON (docs/json.md)."""
     return {
         "period": {"since": period.since, "until": period.until},
@@ -79,6 +91,18 @@ def summary_json(answer: Summary, period: Period) -> dict[str, Any]:
         "failures": [{"result_type": one.name, "sessions": one.failed} for one in answer.results],
         "mx_hosts": [{"mx": one.name, "sessions": one.failed} for one in answer.mx_hosts],
         "not_itemised": answer.not_itemised,
+        "stands_out": [
+            {
+                "domain": one.domain,
+                "day": one.day,
+                "sessions": {"failed": one.failed, "total": one.total},
+                "proven_failed": one.proven_failed,
+                "usual": {"failed": one.usual_failed, "total": one.usual_total, "weeks": one.weeks, "worst": one.worst},
+                "chance": one.chance,
+                "sentence": one.sentence,
+            }
+            for one in news
+        ],
         "rows": answer.rows,
     }
 
@@ -159,6 +183,17 @@ def _draw_failed(answer: Summary) -> None:
     if len(hosts) > 10:
         click.echo(f"... and {len(hosts) - 10} more: --by mx")
     draw.paragraph("One session may be counted in several rows . What to do: tlsrpt failures")
+
+
+def _draw_news(news: Sequence[Anomaly]) -> None:
+    from tlsrpt.core.domain import display_domain
+
+    click.echo()
+    draw.heading("Stands out")
+    for one in news[:MOST_NEWS]:
+        draw.paragraph(one.sentence, "    ", f"  {one.day} {display_domain(one.domain)}: ")
+    if len(news) > MOST_NEWS:
+        click.echo(f"  ... and {len(news) - MOST_NEWS} more: --json")
 
 
 def _draw_csv(answer: Summary, by: tuple[By, ...]) -> None:
