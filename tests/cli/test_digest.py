@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import tlsrpt
+from tests.notify.receivers import a_mail_server
 from tests.store.builders import a_detail, a_report, an_arrival, an_entry
 from tlsrpt.store.rows import prepare
 from tlsrpt.store.sqlite import open_store
@@ -95,3 +96,32 @@ def test_an_empty_store_is_not_fine(tmp_path: Path) -> None:
     done = tlsrpt("digest", "--stdout", "--store", tmp_path / "s.db", *TODAY)
     assert "Subject: TLS reports: no report for 8 to 14 Mar 2026" in done.stdout
     assert "Nor did one come for the 7 days before." in " ".join(done.stdout.split())
+
+
+def test_it_is_sent_to_those_who_are_configured(store: Path, tmp_path: Path) -> None:
+    """By a mail server that really takes it: text and HTML of one message, to everyone."""
+    with a_mail_server() as (box, server):
+        file = tmp_path / "c.toml"
+        file.write_text(
+            f'[store]\nurl = "{store}"\n[digest]\nto = ["one@meadow.example", "two@meadow.example"]\n'
+            f'[mail]\nhost = "{server.host}"\nport = {server.port}\ntls = "none"\nfrom = "tlsrpt@meadow.example"\n'
+        )
+        done = tlsrpt("digest", "--config", file, *TODAY)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Sent to one@meadow.example, two@meadow.example: TLS reports: 1 open incident")
+    (message,) = box.mails
+    shown = tlsrpt("digest", "--stdout", "--store", store, *TODAY).stdout
+    text, html = (message.get_body((kind,)).get_content() for kind in ("plain", "html"))
+    assert f"Subject: {message['Subject']}\n\n{text}".replace("\r", "") == shown
+    assert html.startswith("<!DOCTYPE html>")
+
+
+def test_without_recipients_or_a_mail_server_it_says_what_to_write(store: Path, tmp_path: Path) -> None:
+    done = tlsrpt("digest", "--store", store, *TODAY)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == 'tlsrpt: digest.to: nobody is named; write to = ["postmaster@example.com"], or --stdout\n'
+    file = tmp_path / "c.toml"
+    file.write_text(f'[store]\nurl = "{store}"\n[digest]\nto = ["one@meadow.example"]\n')
+    done = tlsrpt("digest", "--config", file, *TODAY)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "mail: no mail server is named" in done.stderr

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--until", metavar="DATE|Nd", help="Last UTC day, included. [default: two days ago]")
 @today_option
 @click.option("--stdout", "to_stdout", is_flag=True, help="Show the text on standard output, send nothing.")
-@click.option("--html", type=click.File("wb"), metavar="FILE", help="Write the HTML into a file (-: standard output).")
+@click.option("--html", type=click.File("wb"), metavar="FILE", help="Write the HTML into a file; - is standard output.")
 @json_option
 @with_settings
 def command(
@@ -42,6 +42,8 @@ def command(
 
     A period is held against the one before it. It ends two days ago, since reports come a day late or more; incidents
     are told as of today. Without a report in it that is said first.
+
+    Without --stdout, --html and --json it is sent to the addresses in [digest] to, by the mail server of [mail].
     """
     from tlsrpt.insight.overview import find_overview
     from tlsrpt.notify.digest import write_digest
@@ -49,8 +51,6 @@ def command(
 
     period = _period(every or settings.config.digest.every, since, until, today)
     scope = _scope(domain, settings)
-    if not (to_stdout or html or as_json):
-        raise click.UsageError("say where it goes: --stdout, --html FILE or --json")
     with open_store(settings.store_url) as store:
         seen = find_overview(store, since=period.since, until=period.until, today=today, scope=scope)
     digest = write_digest(seen)
@@ -60,6 +60,21 @@ def command(
         draw.json_line(digest_json(seen, digest))
     elif to_stdout:
         click.echo(f"Subject: {digest.subject}\n\n{digest.text}", nl=False)
+    elif not html:
+        _send(digest, settings)
+
+
+def _send(digest: Digest, settings: Settings) -> None:
+    """Send it to those who get it otherwise, too; a person wants it now, and sees what the mail server says."""
+    import secrets
+    from datetime import UTC, datetime
+
+    from tlsrpt.notify.digest_mail import send_digest
+
+    config = settings.config
+    send_digest(digest, config.digest.to, config.mail, datetime.now(UTC), secrets.token_hex(8))
+    if not settings.quiet:
+        click.echo(f"Sent to {', '.join(map(draw.printable, config.digest.to))}: {digest.subject}")
 
 
 def _period(every: str, since: str | None, until: str | None, today: date) -> Period:

@@ -292,7 +292,7 @@ def _figures(seen: Overview) -> Iterator[Block]:
     ]
     yield Table(
         caption=f"Figures of {days_of(seen.since, seen.until)} beside those of the {length} before",
-        head=("", _short_days(seen.since, seen.until), _short_days(seen.before_since, seen.before_until), "Change"),
+        head=("Figure", _short_days(seen.since, seen.until), _short_days(seen.before_since, seen.before_until), "Change"),
         rows=tuple(rows),
         figures=frozenset({1, 2, 3}),
     )
