@@ -220,6 +220,21 @@ def test_deviations_come_with_words_for_the_sender(store: Store) -> None:
     assert "the mail is cut" not in whole.words
 
 
+def test_two_who_report_seldom_are_not_silenced_by_each_others_breaks(store: Store) -> None:
+    """Weeks on which neither reported are usual, and no break of ours."""
+    for sender, first in (("a.example", 0), ("b.example", 1)):
+        keep(store, sender, range(first, 84, 7), window=7)
+    assert set(states(asked(store, 94)).values()) == {"reporting"}
+
+
+def test_a_sender_that_was_late_long_ago_is_not_waited_for_today(store: Store) -> None:
+    """Its last fourteen days count, whatever days others are looked up by."""
+    keep(store, "big.example", range(20), late_h=12 * 24)
+    keep(store, "big.example", range(20, 60))
+    keep(store, "gone.example", range(10))
+    assert one_of(asked(store, 75), "big.example").rhythm.expected == DAY + timedelta(days=73)
+
+
 def test_no_report_is_an_answer_too(store: Store) -> None:
     found = asked(store, 10)
     assert (found.senders, found.together, found.none_days) == ((), None, ())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsrpt.insight.rhythm import CHANCE, ENOUGH_DAYS, SHORTEST, Rhythm, dark_runs, days_of_runs, factor, judge
+from tlsrpt.insight.rhythm import CHANCE, ENOUGH_DAYS, SHORTEST, Rhythm, dark_runs, factor, judge, our_break
 
 DAY = date(2026, 3, 2)  # a Monday
 
@@ -65,10 +65,24 @@ def test_who_reports_only_failures_is_never_called_silent() -> None:
 def test_a_break_of_everybody_lengthens_nobodys() -> None:
     """Our mailbox was down for ten days: a daily sender stays a daily one."""
     days = on(*range(30), *range(40, 60))
-    dark = days_of_runs(dark_runs(days, days[0], days[-1]), at_least=3)
+    dark = our_break(days)
     expected = days[-1] + timedelta(days=5)
     assert judge(days, expected).state == "reporting"  # as far as one sender alone can tell
     assert (judge(days, expected, dark=dark).state, judge(days, expected, dark=dark).kind) == ("silent", "daily")
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        pytest.param(range(0, 84, 7), id="by the week: six days without anyone are usual"),
+        pytest.param(SELDOM, id="seldom"),
+        pytest.param([*range(20), *range(30, 50), *range(58, 70)], id="two long ones: which is ours can't be told"),
+        pytest.param([0, 30], id="hardly seen"),
+        pytest.param([0], id="once"),
+    ],
+)
+def test_usual_breaks_of_everybody_are_not_ours(days: Iterable[int]) -> None:
+    assert our_break(on(*days)) == frozenset()
 
 
 def test_dark_runs_are_the_days_on_which_nobody_reported() -> None:
@@ -85,16 +99,17 @@ def test_the_more_are_looked_at_the_longer_the_break_has_to_be(breaks: int, look
     assert factor(breaks, looked_at) == expected
 
 
+@pytest.mark.parametrize("senders", [1, 8])
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
-def test_senders_with_traffic_by_chance_are_not_called_silent(share: float) -> None:
+def test_senders_with_traffic_by_chance_are_not_called_silent(share: float, senders: int) -> None:
     """The promise: where breaks come by chance, one answer in a hundred at most names somebody."""
-    rng = random.Random(1)
-    answers = wrong = 0
-    for _ in range(3_000):
-        days = [n for n in range(90) if rng.random() < share]
-        if len(days) >= ENOUGH_DAYS:
-            answers += 1
-            wrong += judged(days, 89 - days[-1]).state == "silent"
+    rng = random.Random(f"{share}/{senders}")
+    answers = 3_000 // senders
+    wrong = 0
+    for _ in range(answers):
+        each = [[n for n in range(90) if rng.random() < share] for _ in range(senders)]
+        found = [judge(on(*days), on(89)[0], looked_at=senders).state for days in each if days]
+        wrong += "silent" in found
     assert wrong <= CHANCE * answers
 
 

@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from tlsrpt.insight.lateness import USUAL_DAYS_LATE, Lateness, Window, lateness, window
 from tlsrpt.insight.rhythm import (
-    DARK_DAYS,
     ENOUGH_DAYS,
     NEARLY_ALL,
     STATES,
@@ -23,8 +22,8 @@ from tlsrpt.insight.rhythm import (
     ReportingState,
     Rhythm,
     dark_runs,
-    days_of_runs,
     judge,
+    our_break,
 )
 from tlsrpt.store.senders import (
     LatestReport,
@@ -40,6 +39,7 @@ Proven = Literal["all", "some", "none"]
 LOOK_BACK = timedelta(days=90)  # for the rhythm, however few days are asked for
 NEWEST_DAYS, EACH_DAY = 14, 5  # of each sender: days and reports a day that are looked at, for lateness and names
 MOST_LOOKED_AT = 60_000  # reports of the days on which those are looked for
+TOGETHER = timedelta(days=3)  # who ceases within these days ceases at about the same time
 CANT_TELL = (
     "Most senders never report, so silence about a sender says nothing about its mail.",
     "Sessions are counted, not messages: one message that is tried five times may be five sessions.",
@@ -150,14 +150,12 @@ def coverage(
         return Coverage(since=since, until=until, senders=(), together=None, none_days=(), advice=())
     reported = sorted({row.day for row in rows})
     by_sender = {sender: list(days) for sender, days in groupby(rows, key=lambda row: row.sender)}
-    # Where several report, a longer gap that all of them share is ours. A single one has nobody to be held against.
-    gaps = dark_runs(reported, reported[0], reported[-1]) if len(by_sender) > 1 else ()
-    dark = days_of_runs(gaps, at_least=DARK_DAYS)
+    dark = our_break(reported) if len(by_sender) > 1 else frozenset()  # a single one can't be told from all
     newest: dict[str, list[LatestReport]] = {}
     for report in latest:
         newest.setdefault(report.sender, []).append(report)
     found = [
-        _sender(days, newest.get(sender, []), dark, (since, until, today), len(by_sender))
+        _sender(days, _of_last_days(newest.get(sender, []), days), dark, (since, until, today), len(by_sender))
         for sender, days in by_sender.items()
     ]
     expected = max((one.rhythm.expected for one in found if one.state != "not-enough-seen"), default=None)
@@ -261,6 +259,11 @@ def _sender(
     )
 
 
+def _of_last_days(newest: list[LatestReport], days: list[SenderDay]) -> list[LatestReport]:
+    """Those of a sender's own last days: on days that others are looked up by, there may be older ones."""
+    return [report for report in newest if report.day >= days[-NEWEST_DAYS:][0].day]
+
+
 def is_loop(days: Sequence[SenderDay] | Sequence[SenderDomainDay], rhythm: Rhythm) -> bool:
     """Whether a sender's only traffic is one good session a report, day after day (D-74, F-52)."""
     return (
@@ -333,7 +336,7 @@ def _advice(together: Rhythm, found: Sequence[SenderCoverage]) -> Iterable[str]:
             "them: is the record still there (tlsrpt record check DOMAIN), does mail to its address arrive, and is it "
             "taken in (tlsrpt health, tlsrpt quarantine list)?"
         )
-    elif len(away) > 1 and 2 * len(away) >= len(known) and max(last) - min(last) <= _DAY * DARK_DAYS:
+    elif len(away) > 1 and 2 * len(away) >= len(known) and max(last) - min(last) <= TOGETHER:
         yield (
             f"{len(away)} of {len(known)} senders ceased at about the same time. Look at our own side first: "
             "tlsrpt record check DOMAIN, tlsrpt health, and the spam folder of the address in the record."

@@ -55,11 +55,10 @@ def words_to_send(sender: SenderCoverage, found: Sequence[Deviation]) -> str:
     ]
     for one in theirs:
         lines.append(f"- {printable(one.message)}, at {printable(one.where)}")
-        many = "report" if one.reports == 1 else "reports"
-        lines.append(
-            f"  ({one.code}; in {one.reports:,} {many}, {one.first_day} to {one.last_day}; "
-            f"for example report-id {printable(one.example_report_id or 'none', 200)} of {one.example_day})"
-        )
+        example = f"report-id {printable(one.example_report_id or 'none', 200)} of {one.example_day}"
+        days = f"{one.first_day} to {one.last_day}"
+        seen = f"in {example}" if one.reports == 1 else f"in {one.reports:,} reports, {days}; for example {example}"
+        lines.append(f"  ({one.code}; {seen})")
     return "\n".join(lines)
 
 

@@ -29,7 +29,6 @@ STATES: tuple[ReportingState, ...] = ("silent", "overdue", "reporting", "not-eno
 ENOUGH_DAYS = 8  # reported days from which on a rhythm is told
 CHANCE = 0.01  # of an answer that calls anyone silent whose breaks come by chance
 SHORTEST = 3  # days that a silence lasts longer than: a weekend and a day
-DARK_DAYS = 3  # so many days without a report of anyone are our own break, not each sender's
 WEEK = 7
 NEARLY_ALL = 0.9  # of the days: what is called daily
 _DAY = timedelta(days=1)
@@ -66,7 +65,7 @@ def judge(
         weekly: its reports have windows of a week.
         only_failures: all its reports have some. Where it leaves days out, too, it may report nothing else, as mox
             does: then there may be nothing to say.
-        dark: days on which nobody reported, which lengthen nobody's break; see `dark_runs`.
+        dark: days on which nobody reported, which lengthen nobody's break; see `our_break`.
         looked_at: how many senders, or domains of one, are judged in the same answer.
     """
     breaks = [_break(before, after, dark) for before, after in pairwise(days)]
@@ -109,14 +108,19 @@ def dark_runs(days: Collection[date], since: date, until: date) -> tuple[tuple[d
     return tuple(runs)
 
 
-def days_of_runs(runs: Sequence[tuple[date, date]], *, at_least: int = 1) -> frozenset[date]:
-    """The days of those runs that are so long."""
-    return frozenset(
-        first + n * _DAY
-        for first, last in runs
-        if (length := (last - first).days + 1) >= at_least
-        for n in range(length)
-    )
+def our_break(days: Sequence[date]) -> frozenset[date]:
+    """The days of the one break of everybody that is far longer than any other of theirs: it lengthens nobody's own.
+
+    Args:
+        days: on which anyone reported, in order.
+    """
+    breaks = sorted((after - before, before) for before, after in pairwise(days))
+    if len(days) < ENOUGH_DAYS:
+        return frozenset()
+    (second, _), (longest, before) = breaks[-2:]
+    if longest.days <= max(SHORTEST, factor(len(breaks) - 1, 1) * second.days):
+        return frozenset()
+    return frozenset(before + n * _DAY for n in range(1, longest.days))
 
 
 def _state(gap: int, longest: int, limit: int) -> ReportingState:
