@@ -72,7 +72,7 @@ def test_json_holds_what_is_promised(path: Path) -> None:
         "kind": "daily", "days": 60, "span": 60, "longest_break": 1, "break": 0, "limit": 3, "expected": "2026-04-29",
     }  # fmt: skip
     assert (big["sessions"], big["domains"], big["proven"]) == ({"failed": 420, "total": 240620}, 2, "some")
-    assert big["late"] == {"usual_hours": 6, "most_hours": 6, "longest_hours": 6, "reports": 28}
+    assert big["late"] == {"usual_hours": 6, "most_hours": 6, "longest_hours": 6, "reports": 14}
 
 
 def test_one_domain_of_it(path: Path) -> None:
@@ -88,7 +88,7 @@ def test_csv_has_a_line_a_sender(path: Path) -> None:
 
 def test_one_sender_whole_by_a_part_of_its_name(path: Path) -> None:
     text = run(path, "BIG")
-    assert text.splitlines()[0] == "big.example"
+    assert text.splitlines()[0] == "big.example, 2026-02-01 to 2026-05-01"
     assert max(map(len, text.splitlines())) <= 80
     assert "silent 40 days" in text  # on orchard.example
     assert "To send to tls@big.example:" in text
@@ -114,6 +114,12 @@ def test_a_name_that_fits_none_or_several_is_refused(path: Path, name: str, said
     assert done.returncode == 2
     assert said in done.stderr
     assert "\x1b" not in done.stderr
+
+
+def test_csv_is_for_the_list(path: Path) -> None:
+    done = tlsrpt("senders", "big", "--csv", TLSRPT_STORE=str(path), TLSRPT_TODAY=str(TODAY))
+    assert done.returncode == 2
+    assert "--csv is for the list of senders" in done.stderr
 
 
 def test_an_empty_answer_names_the_store(path: Path) -> None:

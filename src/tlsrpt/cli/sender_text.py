@@ -64,7 +64,8 @@ def draw_coverage(found: Coverage, domain: str | None, most: int, settings: Sett
 
 
 def _draw_remarks(found: Coverage) -> None:
-    remarkable = [one for one in found.senders if _is_remarkable(one)]
+    all_away = found.together is not None and found.together.state == "silent"
+    remarkable = [one for one in found.senders if _is_remarkable(one) and not (all_away and one.state in STATE_COLOUR)]
     if remarkable:
         click.echo()
     for one in remarkable[:MOST_TOLD]:
@@ -108,17 +109,22 @@ def draw_sender(whole: WholeSender, period: Period, settings: Settings) -> None:
     """One sender: what it is, how it reports, on what, and what it gets wrong."""
     one = whole.coverage
     sessions = one.successful + one.failed
-    draw.heading(draw.printable(one.sender, 200) or NAMELESS)
+    draw.heading(f"{draw.printable(one.sender, 200) or NAMELESS}, {period.since} to {period.until}")
     _line("state", f"{_state(one.rhythm, one.loop)}. {one.why}")
     _line("name", f"{one.organization_name or 'none given'}; contact: {one.contact_info or 'none given'}")
     _line("signed", _signed(one))
     _line("rhythm", _rhythm_whole(one.rhythm))
     _line("late", _late_whole(one.lateness))
     _line("window", _WINDOWS[one.window])
+    days = (
+        f"on {draw.plural(one.days, 'day')} from {one.first_day} to {one.last_day}"
+        if one.first_day
+        else "in these days"
+    )
     _line(
         "seen",
-        f"{period.since} to {period.until}: {draw.plural(one.reports, 'report')} on {draw.plural(one.days, 'day')}, "
-        f"{draw.plural(sessions, 'session')}, {draw.percent(one.failed, sessions)} failed",
+        f"{draw.plural(one.reports, 'report')} {days}, {draw.plural(sessions, 'session')}, "
+        f"{draw.percent(one.failed, sessions)} failed",
     )
     for share in whole.policies:
         as_sent = share.successful + share.failed

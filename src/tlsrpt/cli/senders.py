@@ -40,6 +40,8 @@ def command(
     A sender is silent when its present break is far longer than any it made before, and nothing of it may still be on
     the way. Figures are of the days asked for; rhythms are judged from 90 days at least.
     """
+    if name is not None and as_csv:
+        raise click.UsageError("--csv is for the list of senders; one of them is told as text or --json")
     from tlsrpt.cli.sender_text import coverage_json, draw_coverage, write_csv
     from tlsrpt.insight.coverage import find_coverage
     from tlsrpt.store.senders import domains_of_senders
