@@ -58,6 +58,7 @@ def test_the_table_fits_and_begins_with_what_asks_for_a_look(path: Path) -> None
     ]
     assert "silent 20 days" in lines[3]
     assert max(map(len, lines)) <= 80
+    assert "Nobody reports any more on orchard.example (last 2026-03-20)" in text
     assert "What reports can't tell" in text
     assert "\x1b" not in text
     assert "What reports" not in run(path, "-q")

@@ -203,6 +203,23 @@ def test_a_sender_is_judged_on_each_domain_for_itself(store: Store) -> None:
     assert (only.coverage.state, [one.reports for one in only.deviations]) == ("silent", [30])
 
 
+def test_a_domain_whose_record_went_is_named(store: Store) -> None:
+    """One domain of three is not reported on any more; another never was often."""
+    for sender in ("big.example", "small.example"):
+        keep(store, sender, range(60))
+        keep(store, sender, range(40), domain="orchard.example")
+    keep(store, "big.example", [3, 20, 31], domain="seldom.example")
+    found = asked(store, 61)
+    (gone,) = found.silent_domains
+    assert (gone.domain, gone.rhythm.last_day, gone.senders) == (
+        "orchard.example",
+        DAY + timedelta(days=39),
+        ("big.example", "small.example"),
+    )
+    assert set(states(found).values()) == {"reporting"}
+    assert asked(store, 80).silent_domains == ()  # nobody reports on anything: that is another matter
+
+
 def test_deviations_come_with_words_for_the_sender(store: Store) -> None:
     """What a mail system on the way may have done is not put to the sender."""
     keep(store, "big.example", range(20), findings=(NULL_CONTACT, BROKEN_ON_THE_WAY))

@@ -76,6 +76,9 @@ def _draw_remarks(found: Coverage) -> None:
     if found.none_days:
         click.echo()
         draw.paragraph(_none_days(found))
+    if found.silent_domains:
+        click.echo()
+        draw.paragraph(_silent_domains(found))
     for advice in found.advice:
         click.echo()
         draw.paragraph(advice, "  ", "Our side? ", {"bold": True})
@@ -103,6 +106,18 @@ def _none_days(found: Coverage) -> str:
     runs = ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in sorted(longest))
     more = ", ..." if len(found.none_days) > len(longest) else ""
     return f"Days without a report of anyone: {count:,} ({runs}{more})."
+
+
+def _silent_domains(found: Coverage) -> str:
+    from tlsrpt.core.domain import display_domain
+
+    some = found.silent_domains[:MOST_TOLD]
+    named = ", ".join(f"{display_domain(one.domain)} (last {one.rhythm.last_day})" for one in some)
+    more = f", and {len(found.silent_domains) - len(some):,} more" if len(found.silent_domains) > len(some) else ""
+    return (
+        f"Nobody reports any more on {named}{more}, while others are reported on. Is the record still there "
+        "(tlsrpt record check DOMAIN), and is mail still sent to it?"
+    )
 
 
 def draw_sender(whole: WholeSender, period: Period, settings: Settings) -> None:

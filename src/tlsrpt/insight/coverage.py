@@ -12,11 +12,13 @@ from itertools import groupby
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tlsrpt.insight.lateness import USUAL_DAYS_LATE, Lateness, Window, lateness, window
 from tlsrpt.insight.rhythm import (
     ENOUGH_DAYS,
     NEARLY_ALL,
+    SHORTEST,
     STATES,
     WEEK,
     ReportingState,
@@ -25,10 +27,13 @@ from tlsrpt.insight.rhythm import (
     judge,
     our_break,
 )
+from tlsrpt.store.domain_days import domain_count
 from tlsrpt.store.senders import (
+    DomainSenderDay,
     LatestReport,
     SenderDay,
     SenderDomainDay,
+    days_of_quiet_domains,
     latest_reports,
     sender_days,
 )
@@ -70,6 +75,14 @@ class SenderCoverage(Struct, frozen=True, kw_only=True):
     failed: int
 
 
+class SilentDomain(Struct, frozen=True, kw_only=True):
+    """A domain on which nobody reports any more, while others are reported on."""
+
+    domain: str
+    rhythm: Rhythm  # of all its senders together
+    senders: tuple[str, ...]  # that reported on it
+
+
 class Coverage(Struct, frozen=True, kw_only=True):
     """Everyone who reports, silent ones first, and how it stands with all of them together."""
 
@@ -79,6 +92,7 @@ class Coverage(Struct, frozen=True, kw_only=True):
     together: Rhythm | None  # as if all were one sender; None: no report at all
     none_days: tuple[tuple[date, date], ...]  # runs of days without a report of anyone, up to the last expected one
     advice: tuple[str, ...]  # what to look at, where it may be our own side
+    silent_domains: tuple[SilentDomain, ...] = ()  # where all are asked for, and somebody still reports on others
     cant_tell: tuple[str, ...] = CANT_TELL
 
 
@@ -110,7 +124,12 @@ def find_coverage(
     rows = sender_days(store, domain=domain, since=look_back(since, until), until=until)
     days = days_to_look_at([row for row in rows if sender in (None, row.sender)])
     latest = latest_reports(store, domain=domain, days=days, sender=sender, each_day=EACH_DAY)
-    return coverage(rows, latest, since=since, until=until, today=today)
+    found = coverage(rows, latest, since=since, until=until, today=today)
+    if domain is not None or sender is not None or found.together is None or found.together.state == "silent":
+        return found
+    after = found.together.expected - _DAY * SHORTEST
+    quiet = days_of_quiet_domains(store, since=look_back(since, until), after=after, until=until)
+    return replace(found, silent_domains=tuple(silent_domains(quiet, found, domain_count(store))))
 
 
 def look_back(since: date, until: date) -> date:
@@ -201,6 +220,23 @@ def domains_of_sender(rows: Iterable[SenderDomainDay], whole: SenderCoverage, si
             )
         )
     return sorted(found, key=lambda one: (one.loop, STATES.index(one.state), -one.failed, -one.successful, one.domain))
+
+
+def silent_domains(rows: Iterable[DomainSenderDay], found: Coverage, looked_at: int) -> list[SilentDomain]:
+    """The domains on which nobody reports any more by the rhythm of all their senders, the longest silent first.
+
+    A record that is gone looks like this; so does a domain to which no mail is sent any more.
+    """
+    expected = {one.sender: one.rhythm.expected for one in found.senders}
+    silent: list[SilentDomain] = []
+    for domain, of_domain in groupby(rows, key=lambda row: row.domain):
+        seen = list(of_domain)
+        senders = {row.sender for row in seen}
+        until = min((expected[one] for one in senders if one in expected), default=found.until)
+        rhythm = judge(sorted({row.day for row in seen}), until, looked_at=looked_at)
+        if rhythm.state == "silent":
+            silent.append(SilentDomain(domain=domain, rhythm=rhythm, senders=tuple(sorted(senders))))
+    return sorted(silent, key=lambda one: (-one.rhythm.gap, one.domain))
 
 
 def expected_day(until: date, today: date, late: Lateness | None, *, weekly: bool) -> date:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from msgspec import Struct
-from sqlalchemy import Select, bindparam, case, distinct, func, select
+from sqlalchemy import Select, bindparam, case, distinct, exists, func, select
 
 from tlsrpt.store import schema
 from tlsrpt.store.days import from_day, from_seconds, to_day
@@ -47,6 +47,14 @@ class SenderDomainDay(Struct, frozen=True, kw_only=True, gc=False):
     proven: int
     total: int
     failed: int
+
+
+class DomainSenderDay(NamedTuple):
+    """A sender reported on a domain for a UTC day."""
+
+    domain: str
+    day: date
+    sender: str
 
 
 class PolicyShare(Struct, frozen=True, kw_only=True):
@@ -106,6 +114,16 @@ def domains_of_senders(store: Store, *, since: date, until: date) -> dict[str, i
     """On how many report domains each sender reported."""
     with store.reading() as db:
         return dict(db.execute(domains_by_sender(), range_of(None, since, until)).tuples().all())
+
+
+def days_of_quiet_domains(store: Store, *, since: date, after: date, until: date) -> list[DomainSenderDay]:
+    """Who reported when on the report domains on which nobody did after a day, by domain and day."""
+    values = {**range_of(None, since, until), "after": to_day(after)}
+    with store.reading() as db:
+        return [
+            DomainSenderDay(domain, from_day(day), sender)
+            for domain, day, sender in db.execute(days_where_nobody_came_after(), values)
+        ]
 
 
 def days_of_sender(store: Store, sender: str, *, domain: str | None, since: date, until: date) -> list[SenderDomainDay]:
@@ -211,6 +229,23 @@ def domains_by_sender() -> Query:
     # Distinct pairs first: they come in the order of the key, where count(distinct) would sort every row.
     pairs = select(t.domain, t.sender).where(*rows_of(tally, True, False), t.domain != "").distinct().subquery()
     return select(pairs.c.sender, func.count()).group_by(pairs.c.sender)
+
+
+@lru_cache(maxsize=1)
+def days_where_nobody_came_after() -> Query:
+    """Domain, day and sender, of the report domains without any report after a day."""
+    t, later, name = tally.c, tally.alias("later").c, schema.domain.c.report_domain
+    came = exists().where(later.domain == name, later.day > bindparam("after"), later.day <= bindparam("until"))
+    return (
+        select(t.domain, t.day, t.sender)
+        .where(
+            t.domain.in_(select(name).where(name != "", ~came)),
+            t.day.between(bindparam("since"), bindparam("until")),
+            t.report_domain == t.domain,
+        )
+        .distinct()
+        .order_by(t.domain, t.day)
+    )
 
 
 @lru_cache(maxsize=2)
