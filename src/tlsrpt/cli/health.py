@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,7 @@ from tlsrpt.cli.options import Settings, json_option, with_settings
 from tlsrpt.core.findings import Finding
 
 if TYPE_CHECKING:
-    from tlsrpt.insight.health import Situation
     from tlsrpt.store.answers import ForeignDomain
-    from tlsrpt.store.sqlite import Store
     from tlsrpt.store.values import SourceState
 
 
@@ -57,63 +54,24 @@ def command(ctx: click.Context, once: bool, as_json: bool, settings: Settings) -
 
 def _look(settings: Settings, once: bool, now: datetime) -> Health:
     from tlsrpt.insight.health import alive, findings, last_sign, needs_a_person
+    from tlsrpt.insight.situation import find_situation
     from tlsrpt.store.sqlite import open_store
     from tlsrpt.store.sqlite_upkeep import size_of
 
     with open_store(settings.store_url) as store:
-        states = store.source_states()
-        situation, foreign = _situation(store, states, settings, once, now)
+        situation, foreign = find_situation(store, settings.config, now, once=once)
         path, size = str(store.path), size_of(store.path)
     said = findings(situation, now)
     return Health(
         healthy=not needs_a_person(said),
-        running=bool(alive(states, now)),
-        seen_at=last_sign(states),
-        sources=tuple(states),
+        running=bool(alive(situation.states, now)),
+        seen_at=last_sign(situation.states),
+        sources=tuple(situation.states),
         reports={"last": situation.last_report, "day": situation.in_day, "week": situation.in_week},
         quarantine={"entries": situation.quarantined, "bytes": situation.quarantined_bytes},
         store={"path": path, "size_bytes": size, "free_bytes": situation.free_bytes},
         foreign=tuple(foreign),
         findings=tuple(said),
-    )
-
-
-def _situation(
-    store: Store, states: list[SourceState], settings: Settings, once: bool, now: datetime
-) -> tuple[Situation, list[ForeignDomain]]:
-    from tlsrpt.insight.health import DAY, WEEK, Situation
-    from tlsrpt.store.sqlite_arrivals import arrivals
-
-    came = arrivals(store, (now - DAY, now - WEEK, now - 5 * WEEK))
-    foreign = []
-    if came.foreign:
-        from tlsrpt.store.reports import foreign_domains
-
-        foreign = foreign_domains(store)
-    entries, size_bytes = store.quarantine_size()
-    disk = shutil.disk_usage(store.path.parent)
-    config = settings.config
-    sources = list(config.source.placed())
-    return (
-        Situation(
-            expects_service=bool(sources) and not once,
-            configured=[placed.name for placed in sources],
-            every={placed.name: getattr(placed.source, "every_s", 0.0) for placed in sources},
-            states=states,
-            last_report=came.last,
-            in_day=came.since[0],
-            in_week=came.since[1],
-            in_four_weeks_before=came.since[2] - came.since[1],
-            quarantined=entries,
-            quarantined_bytes=size_bytes,
-            most_quarantined=config.quarantine.entries,
-            most_quarantined_bytes=config.quarantine.size_bytes,
-            free_bytes=disk.free,
-            disk_bytes=disk.total,
-            foreign=came.foreign,
-            foreign_domains=[one.domain for one in foreign],
-        ),
-        foreign,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from tlsrpt.core.findings import Finding, Severity
+from tlsrpt.store.telling import OutboxSize
 from tlsrpt.store.values import SourceState
 
 ALIVE = timedelta(minutes=2)  # the service writes its states down every half minute
@@ -40,6 +41,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     disk_bytes: int
     foreign: int  # reports
     foreign_domains: Sequence[str]  # those with the most reports
+    outbox: OutboxSize = OutboxSize()  # alerts and digests on their way
 
 
 def last_sign(states: Sequence[SourceState]) -> datetime | None:
@@ -62,7 +64,14 @@ def _process(state: SourceState) -> tuple[object, ...]:
 
 def findings(found: Situation, now: datetime) -> list[Finding]:
     """What needs a person (errors, warnings), then what is worth knowing."""
-    said = [*_service(found, now), *_sources(found, now), *_reports(found, now), *_room(found), *_foreign(found)]
+    said = [
+        *_service(found, now),
+        *_sources(found, now),
+        *_reports(found, now),
+        *_room(found),
+        *_foreign(found),
+        *_outbox(found.outbox),
+    ]
     return sorted(said, key=lambda finding: ("error", "warning", "info").index(finding.severity))
 
 
@@ -188,6 +197,27 @@ def _foreign(found: Situation) -> Iterator[Finding]:
     )
 
 
+def _outbox(outbox: OutboxSize) -> Iterator[Finding]:
+    if outbox.given_up:
+        yield _finding(
+            "warning",
+            "alerts-given-up",
+            "alerts",
+            f"{outbox.given_up:,} of the last seven days could not be sent: {outbox.trouble}",
+            _SEE_ALERTS,
+            "somebody was not told",
+        )
+    elif outbox.failing:
+        yield _finding(
+            "warning",
+            "alerts-failing",
+            "alerts",
+            f"{outbox.failing:,} could not be sent yet: {outbox.trouble}",
+            _SEE_ALERTS,
+            "it is tried again, for three days",
+        )
+
+
 def ago(span: timedelta) -> str:
     """A span of time in its largest unit: 40 s, 5 min, 3 h, 2 days."""
     seconds = max(0, int(span.total_seconds()))
@@ -198,3 +228,4 @@ def ago(span: timedelta) -> str:
 
 
 _RELOAD = "take the configuration as it is now: systemctl reload tlsrpt"
+_SEE_ALERTS = "see `tlsrpt alerts`, then `tlsrpt alerts test`"
