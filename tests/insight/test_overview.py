@@ -123,19 +123,18 @@ def test_without_a_report_nothing_is_fine(store: Store) -> None:
     assert seen.latest == FIRST + timedelta(days=5)
 
 
-def test_a_domain_on_which_no_report_comes_any_more_needs_someone(store: Store) -> None:
-    for day in range(14):
-        reported(store, day, fine("brook.example"), *([fine()] if day < 7 else []))
-    seen = a_week(store)
-    assert [(one.domain, one.sessions_before, one.senders_before) for one in seen.ceased] == [("meadow.example", 70, 1)]
+def test_a_domain_on_which_no_report_comes_any_more_needs_someone_once(store: Store) -> None:
+    """Told in the period in which its silence outgrew its rhythm; a scope that leaves it out does not tell it."""
+    for day in range(40):
+        reported(store, day, fine("brook.example"), *([fine()] if day < 20 else []))
+    seen = a_week(store, until=26, today=28)
+    assert [(one.domain, one.rhythm.last_day) for one in seen.ceased] == [
+        ("meadow.example", FIRST + timedelta(days=19))
+    ]
     assert seen.verdict == "act"
-
-
-def test_a_day_without_reports_on_a_domain_is_no_news(store: Store) -> None:
-    """A period shorter than a week says nothing of that: small domains are not reported on each day."""
-    for day in range(14):
-        reported(store, day, fine("brook.example"), *([fine()] if day < 13 else []))
-    assert a_week(store, days=1).ceased == ()
+    assert a_week(store, until=39, today=41).ceased == ()
+    scope = Owned.of(["brook.example", "*.fleet.example"])
+    assert a_week(store, until=26, today=28, scope=scope).ceased == ()
 
 
 def test_it_can_be_about_some_domains_alone(store: Store) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tlsrpt.insight.incident import Incident, RankedCause, Side
 from tlsrpt.insight.overview import Figures, Overview, Part
+from tlsrpt.insight.rhythm import Rhythm
 
 SINCE, UNTIL, TODAY = date(2026, 11, 17), date(2026, 11, 23), date(2026, 11, 25)
 A_WEEK = timedelta(days=7)
@@ -68,6 +69,24 @@ def an_overview(**values: Any) -> Overview:
             ),
             "latest": date(2026, 11, 24),
             "signed": True,
+            **values,
+        }
+    )
+
+
+def a_rhythm(**values: Any) -> Rhythm:
+    return Rhythm(
+        **{
+            "state": "silent",
+            "kind": "daily",
+            "days": 20,
+            "span": 20,
+            "longest": 1,
+            "limit": 3,
+            "only_failures": False,
+            "gap": 7,
+            "last_day": SINCE,
+            "expected": UNTIL,
             **values,
         }
     )

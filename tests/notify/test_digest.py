@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.notify.builders import an_incident, an_overview
+from tests.notify.builders import a_rhythm, an_incident, an_overview
+from tlsrpt.insight.coverage import SilentDomain
 from tlsrpt.insight.incident import Incident, RankedCause, Side
 from tlsrpt.insight.overview import DomainFigures, Figures, Hint, Overview, Part, SilentSender
 from tlsrpt.notify.digest import MOST_BYTES, SUBJECT_LIMIT, change, days_of, percent, write_digest
@@ -83,7 +84,7 @@ def an_overview_of(text: str, scope: tuple[str, ...] = ()) -> Overview:
         over=(quiet,),
         unsure=(quiet,),
         domains=(figures,),
-        ceased=(figures,),
+        ceased=(SilentDomain(domain=text, rhythm=a_rhythm(), senders=(text,)),),
         silent=(SilentSender(sender=text, last_day=date(2026, 11, 1), why=text),),
         advice=(text,),
         ready=(Hint(domain=text, text=text),),

@@ -112,7 +112,9 @@ def digest_json(seen: Overview, digest: Digest) -> dict[str, Any]:
             "aside": seen.aside,
         },
         "domains": [_domain(one) for one in seen.domains],
-        "ceased": [_domain(one) for one in seen.ceased],
+        "ceased": [
+            {"domain": one.domain, "last_day": one.rhythm.last_day, "senders": one.senders} for one in seen.ceased
+        ],
         "silent": seen.silent,
         "advice": seen.advice,
         "ready": seen.ready,

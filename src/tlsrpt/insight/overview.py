@@ -16,10 +16,11 @@ from msgspec import Struct, structs
 
 from tlsrpt.core.owned import Owned
 from tlsrpt.core.results import ConsequenceKind
-from tlsrpt.insight.coverage import Coverage, find_coverage
+from tlsrpt.insight.coverage import Coverage, SilentDomain, find_coverage
 from tlsrpt.insight.facts import StoreFacts
 from tlsrpt.insight.incident import CONSEQUENCES, Incident
 from tlsrpt.insight.incidents import LOOK_BACK, explain, find_incidents
+from tlsrpt.insight.rhythm import Rhythm
 from tlsrpt.store.answers import By, Sessions, SummaryRow
 from tlsrpt.store.daily import failure_rows
 from tlsrpt.store.figures import summary
@@ -31,7 +32,6 @@ Verdict = Literal["no-reports", "act", "nothing-to-do"]
 SETTLED = timedelta(days=2)  # before today: the last day whose reports should be here
 WEEK = timedelta(days=7)
 STILL_TOLD = timedelta(days=30)  # an incident nobody could call over is told so long after it was seen last
-USUAL = 7  # reports on a domain in the period before, from which on a period without any is odd
 MOST_PARTS = 14  # of the period, each with a bar of its own
 _DAY = timedelta(days=1)
 
@@ -63,7 +63,6 @@ class DomainFigures(Struct, frozen=True, kw_only=True):
     failed: int
     sessions_before: int
     failed_before: int
-    senders_before: int = 0
     consequence: ConsequenceKind = "none"  # the worst of its open incidents
     incidents: tuple[str, ...] = ()  # open ones, the worst first
 
@@ -104,7 +103,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     over: tuple[Incident, ...] = ()  # quiet, seen last in these days or the week before, the latest first
     aside: int = 0  # to watch, or marked by a person
     domains: tuple[DomainFigures, ...] = ()  # that meet an open incident, the worst first
-    ceased: tuple[DomainFigures, ...] = ()  # with reports in the period before and none now
+    ceased: tuple[SilentDomain, ...] = ()  # on which everyone fell silent, while others are reported on
     silent: tuple[SilentSender, ...] = ()
     advice: tuple[str, ...] = ()  # where it may be our own side that reports don't come
     ready: tuple[Hint, ...] = ()
@@ -133,7 +132,7 @@ def find_overview(store: Store, *, since: date, until: date, today: date, scope:
     before = since - length, since - _DAY
     now_rows = _rows(store, scope, since, until, ("domain", "sender"))
     before_rows = _rows(store, scope, *before, ("domain", "sender"))
-    one = _only(scope)
+    alone = _only(scope)
     found = overview(
         now_rows,
         before_rows,
@@ -144,23 +143,29 @@ def find_overview(store: Store, *, since: date, until: date, today: date, scope:
         today=today,
         scope=() if scope.everything else tuple(scope.patterns),
         latest=_latest(_rows(store, scope, before[0], today, ("domain",))),
-        signed=summary(store, domain=one, since=since, until=until, proven_only=True).totals.reports > 0,
+        signed=summary(store, domain=alone, since=since, until=until, proven_only=True).totals.reports > 0,
     )
-    if one is None and not scope.everything:  # who reports on some of many domains has no rhythm that is known
-        return found
-    seen = find_coverage(store, since=since, until=until, today=today, domain=one)
+    seen = find_coverage(store, since=since, until=until, today=today, domain=alone)
+    ceased = tuple(one for one in seen.silent_domains if scope.owns(one.domain) and _is_news(one.rhythm, since))
+    if alone is None and not scope.everything:  # of who reports on some of many domains no rhythm is known
+        return structs.replace(found, ceased=ceased)
     silent = _silent(seen, since)
     news = silent or (seen.together is not None and seen.together.state == "silent")
-    return structs.replace(found, silent=silent, advice=seen.advice if news else ())
+    return structs.replace(found, ceased=ceased, silent=silent, advice=seen.advice if news else ())
 
 
 def _silent(coverage: Coverage, since: date) -> tuple[SilentSender, ...]:
-    """Who fell silent in the period or since: whose break has outgrown its limit no earlier."""
+    """Who fell silent in the period or since."""
     return tuple(
         SilentSender(sender=one.sender, last_day=one.last_day, why=one.why)
         for one in coverage.senders
-        if one.state == "silent" and not one.loop and one.last_day + _DAY * one.rhythm.limit >= since
+        if one.state == "silent" and not one.loop and _is_news(one.rhythm, since)
     )
+
+
+def _is_news(rhythm: Rhythm, since: date) -> bool:
+    """Whether a silence is told: it has outgrown its limit in the period or after, and not before."""
+    return rhythm.last_day + _DAY * rhythm.limit >= since
 
 
 def overview(
@@ -203,7 +208,6 @@ def overview(
         over=tuple(sorted(over, key=lambda one: (-one.last_seen.toordinal(), one.place, one.id))),
         aside=sum(one.state == "watch" or (one.mark != "none" and one.state != "quiet") for one in incidents),
         domains=_needing(needing, now, before),
-        ceased=_ceased(now, before) if now and length >= WEEK else (),
     )
 
 
@@ -252,20 +256,16 @@ def _latest(rows: Iterable[SummaryRow]) -> date | None:
 class _Sum(Struct):
     """One domain's sums of one period."""
 
-    reports: int = 0
     sessions: int = 0
     failed: int = 0
-    senders: set[str] = set()
 
 
 def _by_domain(rows: Iterable[SummaryRow]) -> dict[str, _Sum]:
     found: dict[str, _Sum] = defaultdict(_Sum)
     for row in rows:
         one = found[str(row.domain)]
-        one.reports += int(row.reports or 0)
         one.sessions += int(row.successful or 0) + row.failed
         one.failed += row.failed
-        one.senders.add(str(row.sender))
     return dict(found)
 
 
@@ -329,11 +329,6 @@ def _needing(
     return tuple(sorted(found, key=lambda one: (CONSEQUENCES.index(one.consequence), -one.failed, one.domain)))
 
 
-def _ceased(now: Mapping[str, _Sum], before: Mapping[str, _Sum]) -> tuple[DomainFigures, ...]:
-    found = [_both(domain, now, before) for domain, of in before.items() if of.reports >= USUAL and domain not in now]
-    return tuple(sorted(found, key=lambda one: (-one.sessions_before, one.domain)))
-
-
 def _both(domain: str, now: Mapping[str, _Sum], before: Mapping[str, _Sum]) -> DomainFigures:
     here, there = now.get(domain) or _Sum(), before.get(domain) or _Sum()
     return DomainFigures(
@@ -342,5 +337,4 @@ def _both(domain: str, now: Mapping[str, _Sum], before: Mapping[str, _Sum]) -> D
         failed=here.failed,
         sessions_before=there.sessions,
         failed_before=there.failed,
-        senders_before=len(there.senders),
     )

@@ -230,13 +230,16 @@ def _domains_of(domains: tuple[str, ...]) -> str:
 
 
 def _ceased(seen: Overview) -> Item:
-    worst = seen.ceased[0]
-    name = worst.domain if _safe(worst.domain) else "DOMAIN"
-    listed = [f"{display_domain(one.domain)} ({plural(one.sessions_before, 'session')} before)" for one in seen.ceased]
+    first = seen.ceased[0].domain
+    name = first if _safe(first) else "DOMAIN"
+    listed = [
+        f"{_short_name(display_domain(one.domain))} (the last one for {short_day(one.rhythm.last_day)})"
+        for one in seen.ceased
+    ]
     return Item(
         title=f"No report any more on {plural(len(seen.ceased), 'domain')}",
         said=(
-            ("Domains", _names(listed)),
+            ("Domains", _counted(listed)),
             ("Next step", "See whether each record is still there; others of your domains are reported on."),
         ),
         command=f"tlsrpt record check {name}",
@@ -292,7 +295,12 @@ def _figures(seen: Overview) -> Iterator[Block]:
     ]
     yield Table(
         caption=f"Figures of {days_of(seen.since, seen.until)} beside those of the {length} before",
-        head=("Figure", _short_days(seen.since, seen.until), _short_days(seen.before_since, seen.before_until), "Change"),
+        head=(
+            "Figure",
+            _short_days(seen.since, seen.until),
+            _short_days(seen.before_since, seen.before_until),
+            "Change",
+        ),
         rows=tuple(rows),
         figures=frozenset({1, 2, 3}),
     )
@@ -444,5 +452,10 @@ def _short_name(text: str) -> str:
 
 def _names(items: list[str], most: int = NAMES_SHOWN) -> str:
     """Some names, the rest counted."""
-    shown = ", ".join(map(_short_name, items[:most]))
+    return _counted(list(map(_short_name, items)), most)
+
+
+def _counted(items: list[str], most: int = NAMES_SHOWN) -> str:
+    """Some texts, the rest counted."""
+    shown = ", ".join(items[:most])
     return f"{shown} and {len(items) - most:,} more" if len(items) > most else shown
