@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -61,10 +62,17 @@ def command(
         return
     if not paths:
         raise click.UsageError("name at least one PATH, or - for standard input")
+    _rarely_look_for_cycles()
     with _open(settings) as store:
         items = _progress(_items(store, list(paths), settings, jobs), list(paths), settings.quiet or as_json)
         counts = _draw_json(items) if as_json else _draw_text(items, settings)
     ctx.exit(1 if counts["quarantined"] or counts["unreadable"] else 0)
+
+
+def _rarely_look_for_cycles() -> None:
+    """Thousands of rows wait in a batch, none of them in a cycle: to look through them takes a tenth of all time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 @contextmanager
