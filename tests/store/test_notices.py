@@ -47,7 +47,7 @@ def states(store: Store) -> list[tuple[str, int, str]]:
 
 
 def test_what_was_told_reads_back(store: Store) -> None:
-    told = Told(key="incident:abc", state="open", at=NOW, level=Level(failed=3, share=0.5), domains=("a.example",))
+    told = Told(key="incident:abc", state="open", at=NOW, level=Level(failed=3, share=0.5))
     assert read_told(store) == (0, {})
     assert post(store, [(a_message(), [an_address()])], now=NOW, told=[told], version=0)
     version, memory = read_told(store)

@@ -32,7 +32,6 @@ class Told(Struct, frozen=True, kw_only=True):
     turns: tuple[date, ...] = ()  # days on which it came back
     headline: str = ""  # as last told, for when it can't be asked any more
     severity: str = "warning"
-    domains: tuple[str, ...] = ()
     silenced: bool = False  # it comes and goes: nothing is told of it until it stays
 
 
