@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,11 +19,13 @@ ADD_FAILURE = (
     " failed_session_count, sending_mta_ip, receiving_mx_hostname, receiving_mx_helo, receiving_ip,"
     " additional_information, failure_reason_code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+FAILURE_KEY = itemgetter(1, 2, 0, 3, 4)  # of a row for ADD_FAILURE
 ADD_FINDING = (
     "INSERT INTO finding (report_id, n, code, severity, where_, message, consequence, fix)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 ADD_FILED = "INSERT INTO filed (report_id, domain, day) VALUES (?, ?, ?)"
+FILED_KEY = itemgetter(1, 2, 0)
 ADD_SIGHTING = (  # unless it is the very document that the report was kept from
     "INSERT INTO sighting (report_id, sha256, source, file_name, received_at)"
     " SELECT ?1, ?2, ?3, ?4, ?5 FROM report JOIN document ON document.id = report.document_id"

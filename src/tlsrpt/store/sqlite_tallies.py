@@ -69,12 +69,12 @@ class Sums:
         _add_up(self._failures[proven], share.failures)
 
     def write(self, db: sqlite3.Connection) -> None:
-        """Add all of it to the store's tallies."""
+        """Add all of it to the store's tallies, in the order of their keys: rows of one page come together."""
         insert(db, ADD_DOMAIN, [(domain,) for domain in sorted(self._domains)])
-        insert(db, ADD_KIND, list(self.kinds.values()))
+        insert(db, ADD_KIND, sorted(self.kinds.values()))
         for proven, (sessions, failures) in enumerate(zip(self._sessions, self._failures, strict=True)):
-            insert(db, ADD_TALLY.format(table="tally"), tally_rows(sessions.items(), proven))
-            insert(db, ADD_FAILURE_TALLY.format(table="failure_tally"), tally_rows(failures.items(), proven))
+            insert(db, ADD_TALLY.format(table="tally"), tally_rows(sorted(sessions.items()), proven))
+            insert(db, ADD_FAILURE_TALLY.format(table="failure_tally"), tally_rows(sorted(failures.items()), proven))
 
 
 def tally_rows(parts: Iterable[tuple[Any, Any]], proven: int) -> list[tuple[Any, ...]]:
