@@ -26,9 +26,8 @@ from tlsrpt.store.values import PROVEN, Arrival, Fault, IncomingReport, MailHead
 # The largest mailbox providers see some 10^9 sessions a day. Sums of 64 bits then hold nine million reports of a liar
 # who always claims the most: no report can make a query overflow (SQLite's sum() raises when it does).
 MOST_SESSIONS = 10**12
-LAST_DAY = (datetime(9999, 12, 31, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).days
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -173,11 +172,14 @@ def unpack(packing: str, packed: bytes) -> bytes:
 
 def _unfit(report: Report) -> str:
     """Why a report can't be kept; empty for nearly all."""
-    for end in (report.date_range.start_datetime, report.date_range.end_datetime):
-        if not 0 <= (end - _EPOCH).days <= LAST_DAY:
-            return "the window lies outside the years 1970 to 9999"
-    summed = report.successful + report.failed
-    listed = sum(detail.failed_session_count for entry in report.policies for detail in entry.failure_details or ())
+    window = report.date_range
+    if not (_EPOCH <= window.start_datetime <= _LATEST and _EPOCH <= window.end_datetime <= _LATEST):
+        return "the window lies outside the years 1970 to 9999"
+    summed = listed = 0
+    for entry in report.policies:
+        summed += entry.summary.total_successful_session_count + entry.summary.total_failure_session_count
+        for detail in entry.failure_details or ():
+            listed += detail.failed_session_count
     if max(summed, listed) > MOST_SESSIONS:
         return "more than 1,000,000,000,000 sessions in one report: no sender has that many"
     return ""
@@ -207,7 +209,8 @@ def _prepare_report(incoming: IncomingReport, received_at: int) -> PreparedRepor
     start = seconds(report.date_range.start_datetime)
     end = seconds(report.date_range.end_datetime)
     day = start // 86_400
-    sender = storable(report.submitter)[:TEXT_LIMIT]
+    submitter = report.submitter
+    sender = storable(submitter)[:TEXT_LIMIT]
     policies: list[Row] = []
     failures: list[Row] = []
     entries: list[Entry] = []
@@ -218,7 +221,7 @@ def _prepare_report(incoming: IncomingReport, received_at: int) -> PreparedRepor
     findings = tuple(_finding_row(n, finding) for n, finding in enumerate(incoming.findings))
     domains = dict.fromkeys(incoming.report_domains or ("",))
     filed = dict.fromkeys((*domains, *(entry.policy_domain for entry in entries)))
-    identity = _identity(report, start, end)
+    identity = _identity(report, submitter, start, end)
     return PreparedReport(
         identity=identity,
         content=content,
@@ -326,10 +329,10 @@ def _entry(entry: PolicyResult, report_domain: str) -> Entry:
     )
 
 
-def _identity(report: Report, start: int, end: int) -> bytes:
+def _identity(report: Report, submitter: str, start: int, end: int) -> bytes:
     """Which report it is, from the JSON alone (DESIGN promise 2; F-18, F-26, A-08): not which copy of it."""
     domains = sorted({entry.policy.policy_domain for entry in report.policies})
-    return sha256(_encode((report.submitter.lower(), report.report_id, start, end, domains))).digest()[:16]
+    return sha256(_encode((submitter.lower(), report.report_id, start, end, domains))).digest()[:16]
 
 
 def _content(report: Report, extras: dict[str, object]) -> bytes | None:
@@ -339,20 +342,7 @@ def _content(report: Report, extras: dict[str, object]) -> bytes | None:
     Raises: UnicodeEncodeError where a text holds half a surrogate pair.
     """
     placed = _extras_by_place(extras, report.policies) if extras else {}
-    entries = sorted(
-        b"\n".join(
-            (
-                _encode(entry.policy),
-                _encode(entry.summary),
-                *placed.get((i, None), ()),
-                *sorted(
-                    _encode(detail) + b"".join(placed.get((i, j), ()))
-                    for j, detail in enumerate(entry.failure_details or ())
-                ),
-            )
-        )
-        for i, entry in enumerate(report.policies)
-    )
+    entries = sorted([_entry_content(entry, i, placed) for i, entry in enumerate(report.policies)])
     window = report.date_range
     head = _encode(
         (
@@ -368,6 +358,14 @@ def _content(report: Report, extras: dict[str, object]) -> bytes | None:
 
 
 Place = tuple[int | None, int | None]
+
+
+def _entry_content(entry: PolicyResult, i: int, placed: dict[Place, list[bytes]]) -> bytes:
+    details = map(_encode, entry.failure_details or ())
+    if not placed:  # nearly every report
+        return b"\n".join((_encode(entry.policy), _encode(entry.summary), *sorted(details)))
+    rows = sorted([detail + b"".join(placed.get((i, j), ())) for j, detail in enumerate(details)])
+    return b"\n".join((_encode(entry.policy), _encode(entry.summary), *placed.get((i, None), ()), *rows))
 
 
 def _extras_by_place(extras: dict[str, object], policies: Sequence[PolicyResult]) -> dict[Place, list[bytes]]:
