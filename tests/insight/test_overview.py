@@ -82,6 +82,15 @@ def test_what_goes_on_is_not_new_and_what_ended_is_over(store: Store) -> None:
     assert [one.domains for one in seen.over] == [("brook.example",)]
 
 
+def test_the_worst_of_these_days_comes_first(store: Store) -> None:
+    """Whatever was worse before, and goes on by a session here and there."""
+    for day in range(20):
+        old, new = expired(failed=900 if day < 10 else 1), expired("brook.example", failed=50)
+        reported(store, day, old, new if day > 13 else fine("brook.example"))
+    seen = a_week(store, until=19, today=21)
+    assert [one.domains for one in seen.open] == [("brook.example",), ("meadow.example",)]
+
+
 def test_what_came_back_is_told_so(store: Store) -> None:
     for day in range(40):
         reported(store, day, expired() if day in (1, 2, 38, 39) else fine())

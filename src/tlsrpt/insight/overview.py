@@ -96,7 +96,8 @@ class Overview(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     latest: date | None = None  # the last UTC day with a report, up to today
     signed: bool = False  # whether a submitter signed any report of the period
-    open: tuple[Incident, ...] = ()  # open, or seen in the period and not known to be over; unmarked, the worst first
+    open: tuple[Incident, ...] = ()  # open, or seen in the period and not known to be over; unmarked, the worst of
+    # these days first: what was worse before and goes on by a session here and there comes later
     new: tuple[str, ...] = ()  # of these the ids of those that began in the period or since
     again: tuple[str, ...] = ()  # and of those that were over and came back
     unsure: tuple[Incident, ...] = ()  # seen before, and nobody can tell whether they go on; unmarked, the worst first
@@ -186,6 +187,7 @@ def overview(
     before_since, before_until = since - length, since - _DAY
     going = [one for one in incidents if one.mark == "none" and one.state in ("open", "unknown")]
     needing = [one for one in going if one.state == "open" or one.last_seen >= since]
+    needing.sort(key=lambda one: (CONSEQUENCES.index(one.consequence), -failed_within(one, since, today), one.id))
     over = [one for one in incidents if one.state == "quiet" and one.last_seen >= _over_since(since, until)]
     begun = [one for one in needing if _began(one) >= since]
     now, before = _by_domain(now_rows), _by_domain(before_rows)
