@@ -102,15 +102,20 @@ def make_detail(
         (result_type or "")[:TEXT_LIMIT],
         host,
         "" if host else (ip or "")[:TEXT_LIMIT],
-        _LONG_NUMBER.sub("#", reason)[:REASON_LIMIT] if reason else "",
+        _shorten(reason) if reason else "",
         failed_session_count,
     )
+
+
+@lru_cache(maxsize=1024)  # a sender has a few words of its own
+def _shorten(reason: str) -> str:
+    return _LONG_NUMBER.sub("#", reason)[:REASON_LIMIT]
 
 
 def share(day: int, sender: str, entries: Sequence[Entry]) -> Share:
     """What one report adds to the tallies."""
     result = Share([], [], [])
-    kinds: dict[KindKey, int] = {}
+    kinds: dict[int, KindKey] = {}
     usual: list[dict[str, Sums]] = []
     led: set[str] = set()
     for (domain, report_domain), members in _groups(entries).items():
@@ -123,7 +128,7 @@ def share(day: int, sender: str, entries: Sequence[Entry]) -> Share:
         if domain == report_domain:
             usual.append(sums)
     _add_rows(result, (EVERY_DOMAIN, day, sender), EVERY_DOMAIN, _together(usual), reports=1)
-    result.kinds.extend([(kind_id, *kind) for kind, kind_id in kinds.items()])
+    result.kinds.extend([(kind_id, *kind) for kind_id, kind in kinds.items()])
     return result
 
 
@@ -208,24 +213,24 @@ class _Failures(NamedTuple):
 _NO_FAILURES = _Failures((), {})
 
 
-def _count_failures(entries: Sequence[Entry], kinds: dict[KindKey, int]) -> _Failures:
+def _count_failures(entries: Sequence[Entry], kinds: dict[int, KindKey]) -> _Failures:
     """Failed sessions per kind, for the entries of one report under one domain; notes new kinds in `kinds`."""
     sent: dict[KindKey, int] = {}
-    for entry in entries:
-        policy = (entry.policy_type, entry.policy_mode, entry.policy_domain)
-        for detail in entry.details:
-            kind = policy + detail[:4]
-            sent[kind] = sent.get(kind, 0) + detail.failed
+    for policy_type, policy_domain, _, mode, _, _, details in entries:
+        for result_type, host, ip, reason, failed in details:
+            kind = (policy_type, mode, policy_domain, result_type, host, ip, reason)
+            sent[kind] = sent.get(kind, 0) + failed
     if not sent:
         return _NO_FAILURES
     # Rows that are alike but for the policy are rare: where there are none, their sessions need not be compared.
-    twice = _listed_twice(sent) if len({kind[3:] for kind in sent}) < len(sent) else ()
+    twice = _listed_twice(sent) if len(entries) > 1 and len({kind[3:] for kind in sent}) < len(sent) else ()
     rows: list[tuple[int, FailureFigures]] = []
     itemised: dict[str, int] = {}
     for kind, failed in sent.items():
         counted = 0 if kind in twice else failed
         itemised[kind[0]] = itemised.get(kind[0], 0) + counted
-        kinds[kind] = kind_id = _kind_id(kind)
+        kind_id = _kind_id(kind)
+        kinds[kind_id] = kind
         rows.append((kind_id, (1, failed, counted)))
     return _Failures(rows, itemised)
 
