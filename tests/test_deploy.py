@@ -30,6 +30,7 @@ from tlsrpt.intake.room import Room
 from tlsrpt.intake.source import Status
 from tlsrpt.intake.way import OUTCOMES, Way
 from tlsrpt.service.metrics import Metrics
+from tlsrpt.service.telling import Figures
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -246,7 +247,7 @@ def test_a_configuration_in_the_handbook_is_one(text: str) -> None:
 def logged() -> set[str]:
     """Every event that the service's rooms log, as they stand in the source."""
     events = set()
-    for room in ("service", "intake"):
+    for room in ("service", "intake", "notify"):
         for file in (ROOT / "src/tlsrpt" / room).glob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 match node:
@@ -272,7 +273,7 @@ def metrics() -> set[str]:
     status = Status(Way(name="imap", kind="imap"), lambda: datetime.now(UTC), lambda _: None)
     status.waiting = 0
     status.works()
-    text = Metrics(keeper, room, lambda: [status]).text().decode()
+    text = Metrics(keeper, room, lambda: [status], Figures()).text().decode()
     return {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
 
 

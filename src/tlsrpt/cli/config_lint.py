@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from ipaddress import ip_address
 
+from tlsrpt.cli.config_lint_alerts import lint_alerts
 from tlsrpt.cli.config_lint_files import (
     Found,
     fault,
@@ -60,6 +61,7 @@ def lint_config(config: Config, *, now: datetime, environment: Mapping[str, str]
         *_resolver(config.dns.resolver),
         *_health(config.health.listen),
         *_digest(config.digest),
+        *lint_alerts(config, environment),
         *_doubled_places(config),
     ]
     sources = list(config.source.placed())

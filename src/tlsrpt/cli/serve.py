@@ -13,7 +13,7 @@ from tlsrpt.cli.serving import find_config, make_service
 @click.command()
 @service_options
 def command(config_path: Path | None, store_url: str | None) -> None:
-    """Take reports in by every way that the configuration names, until told to stop.
+    """Take reports in by every way that the configuration names, and tell people of what is wrong, until told to stop.
 
     SIGTERM or Ctrl-C stops it in order, SIGHUP reads the configuration again. The log goes to standard error.
 
@@ -21,4 +21,4 @@ def command(config_path: Path | None, store_url: str | None) -> None:
     """
     import asyncio
 
-    asyncio.run(make_service(find_config(config_path), store_url).run())
+    asyncio.run(make_service(find_config(config_path), store_url, tells=True).run())

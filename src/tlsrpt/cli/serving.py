@@ -11,6 +11,7 @@ from tlsrpt.cli.options import SYSTEM_CONFIG, store_url_of
 from tlsrpt.cli.resolving import name_servers
 
 if TYPE_CHECKING:
+    from tlsrpt.config import Config
     from tlsrpt.service.running import Service, Settings
 
 _BEGIN = """\
@@ -64,6 +65,7 @@ def load_settings(path: Path, store_url: str | None, only: frozenset[str]) -> Se
     unknown = sorted(only - set(named))
     if unknown:
         raise click.UsageError(f"no source is called {unknown[0]!r}; there are: {', '.join(named)}")
+    refuse_unfit_alerts(config, path)
     resolver = config.dns.resolver
     return Settings(
         config=config,
@@ -74,11 +76,26 @@ def load_settings(path: Path, store_url: str | None, only: frozenset[str]) -> Se
     )
 
 
-def make_service(path: Path, store_url: str | None, only: frozenset[str] = frozenset()) -> Service:
+def refuse_unfit_alerts(config: Config, path: Path) -> None:
+    """Raise ConfigError where somebody could not be told: that is better known now than when it matters."""
+    if not (config.alerts.to or config.digest.to):
+        return
+    from tlsrpt.core.errors import ConfigError
+    from tlsrpt.notify.linting import lint_alerts
+
+    for finding in lint_alerts(config):
+        if finding.severity == "error":
+            raise ConfigError(f"{finding.where}: {finding.message}", where=str(path), fix=finding.fix)
+
+
+def make_service(
+    path: Path, store_url: str | None, only: frozenset[str] = frozenset(), *, tells: bool = False
+) -> Service:
     """The service that a configuration file describes; a store of an older tlsrpt is brought up to date first.
 
     Args:
         only: names of the sources to run; empty for all.
+        tells: also send alerts and digests.
     Raises:
         ConfigError, UsageError: see `load_settings`; or the extra is missing.
         StoreError: the store can't be used at all.
@@ -99,4 +116,4 @@ def make_service(path: Path, store_url: str | None, only: frozenset[str] = froze
     backup = upgrade_if_there(settings.store_url)
     if backup:
         log.info("the store was brought up to date", backup=backup)
-    return Service(settings, lambda: load_settings(path, store_url, only), log, notifier())
+    return Service(settings, lambda: load_settings(path, store_url, only), log, notifier(), tells=tells)

@@ -19,7 +19,6 @@ from tlsrpt.store.telling import Delivery
 
 FIRST, LONGEST = timedelta(minutes=1), timedelta(hours=1)  # between attempts
 GIVE_UP_AFTER = timedelta(days=3)  # after the message was made; a mail server waits five days, and an alert is old then
-GIVEN_UP = "a message is given up"
 
 Send = Callable[[Delivery], None]
 
@@ -62,13 +61,19 @@ def tell(log: Log, delivery: Delivery, outcome: Outcome) -> None:
     elif outcome.again is not None:
         log.warning("a message is not sent yet", **about, reason=outcome.trouble, tries=delivery.tries)
     else:
-        log.error(GIVEN_UP, **about, reason=outcome.trouble, tries=delivery.tries)
+        log.error("a message is given up", **about, reason=outcome.trouble, tries=delivery.tries)
 
 
-def deliver_due(store: Store, send: Send, now: Callable[[], datetime], log: Log) -> tuple[int, int]:
-    """Send everything that is due, in turn with others who do; how many were taken, and how many were not."""
+def deliver_due(
+    store: Store, send: Send, now: Callable[[], datetime], log: Log, *, going: Callable[[], bool] = lambda: True
+) -> tuple[int, int]:
+    """Send everything that is due, in turn with others who do; how many were taken, and how many were not.
+
+    Args:
+        going: no: leave the rest for another time.
+    """
     taken = failed = 0
-    while (delivery := claim(store, now())) is not None:
+    while going() and (delivery := claim(store, now())) is not None:
         outcome = attempt(delivery, send, now)
         settle(store, delivery, now=now(), trouble=outcome.trouble, again=outcome.again)
         tell(log, delivery, outcome)

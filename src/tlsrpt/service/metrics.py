@@ -16,6 +16,7 @@ from tlsrpt.intake.keeper import Keeper
 from tlsrpt.intake.room import Room
 from tlsrpt.intake.source import Status
 from tlsrpt.intake.way import OUTCOMES
+from tlsrpt.service.telling import Figures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,7 +24,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics(Collector):
     """What /metrics says."""
 
-    def __init__(self, keeper: Keeper, room: Room, statuses: Callable[[], Iterable[Status]]) -> None:
+    def __init__(self, keeper: Keeper, room: Room, statuses: Callable[[], Iterable[Status]], telling: Figures) -> None:
+        self._telling = telling
         self._keeper = keeper
         self._room = room
         self._statuses = statuses
@@ -70,3 +72,11 @@ class Metrics(Collector):
         yield CounterMetricFamily("tlsrpt_commits", "Transactions that kept documents.", self._keeper.batches)
         yield GaugeMetricFamily("tlsrpt_work_documents", "Documents in work.", self._room.documents)
         yield GaugeMetricFamily("tlsrpt_work_bytes", "Bytes of them.", self._room.bytes)
+        telling = self._telling
+        yield GaugeMetricFamily("tlsrpt_alerts_up", "1 while people can be told; what waits is apart.", telling.up)
+        yield GaugeMetricFamily(
+            "tlsrpt_alerts_last_look_timestamp_seconds", "When it was last looked what to tell.", telling.looked_at
+        )
+        yield CounterMetricFamily("tlsrpt_alerts_sent", "Alerts and digests taken by whom they go to.", telling.sent)
+        yield CounterMetricFamily("tlsrpt_alerts_not_sent", "Attempts that were not taken.", telling.not_sent)
+        yield GaugeMetricFamily("tlsrpt_alerts_waiting", "Alerts and digests that wait to be sent.", telling.waiting)

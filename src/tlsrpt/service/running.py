@@ -35,6 +35,7 @@ from tlsrpt.service.health import Health
 from tlsrpt.service.metrics import Metrics
 from tlsrpt.service.supervising import keep_running
 from tlsrpt.service.systemd import Notifier
+from tlsrpt.service.telling import Teller, Telling
 from tlsrpt.store.sqlite import Store
 from tlsrpt.store.values import SourceState
 
@@ -74,9 +75,13 @@ class Service:
     Args:
         settings: what to run.
         again: reads the configuration anew, for a reload; raises TlsrptError.
+        tells: also send alerts and digests.
     """
 
-    def __init__(self, settings: Settings, again: Callable[[], Settings], log: Log, notifier: Notifier) -> None:
+    def __init__(
+        self, settings: Settings, again: Callable[[], Settings], log: Log, notifier: Notifier, *, tells: bool = False
+    ) -> None:
+        self._tells = tells
         self.settings = settings
         self._again = again
         self._log = log
@@ -92,7 +97,8 @@ class Service:
         self.keeper = Keeper(settings.store_url)
         self.keeper.on_trouble = self._note_trouble
         self.room = Room(settings.config.receive)
-        self._metrics = Metrics(self.keeper, self.room, lambda: self.statuses)
+        self._teller = Teller(self._telling, lambda: self.keeper.documents, log)
+        self._metrics = Metrics(self.keeper, self.room, lambda: self.statuses, self._teller.figures)
         self._health: asyncio.Task[None] | None = None
 
     @property
@@ -117,6 +123,7 @@ class Service:
             self.keeper.start()
             beat = self._begin(self._beat())
             await self._show_health(health)
+            telling: asyncio.Task[None] | None = None
             try:
                 await self._adopt()
                 for name, source in sources.items():
@@ -125,19 +132,27 @@ class Service:
                 await self._keep_states(self.statuses)
                 self._log.info("started", sources=", ".join(sources), store=self.settings.store_url)
                 self._notifier.ready(self._summary())
+                telling = self._begin(self._teller.run(exchange)) if self._tells else None
                 await self._wait(exchange, reception)
             finally:
                 self._notifier.stopping()
                 self._log.info("stopping")
                 self.keeper.hurry()
+                beside = [task for task in (beat, telling) if task is not None]
+                if telling is not None:
+                    telling.cancel()
                 await self._stop(list(self._running))
                 beat.cancel()
-                await asyncio.gather(beat, return_exceptions=True)
+                await asyncio.gather(*beside, return_exceptions=True)
                 await self._show_health(None)
                 await self._keep_states(self.statuses)
                 await self.keeper.stop()
                 reception.close()
                 self._log.info("stopped")
+
+    def _telling(self) -> Telling:
+        settings = self.settings
+        return Telling(config=settings.config, store_url=self.keeper.url, name_servers=settings.name_servers)
 
     async def drain(self) -> bool:
         """Take in once what waits in mailboxes and buckets; whether all of them could be looked through."""
