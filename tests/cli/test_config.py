@@ -42,6 +42,7 @@ IMAP = '[[source.imap]]\nhost = "imap.example.com"\nuser = "tls@example.com"\n'
 S3 = '[[source.s3]]\nbucket = "mail"\n'
 GRAPH = '[[source.graph]]\nmailbox = "tls@example.com"\n[source.graph.oauth]\nprovider = "microsoft"\nclient_id = "x"\n'
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound
+SMTP = '[mail]\nhost = "mail.example.com"\nfrom = "tlsrpt@example.com"\n'
 CLIENT = 'tenant = "t"\nclient_secret_env = "S"\n'
 
 
@@ -295,8 +296,10 @@ def told(findings: list[Finding]) -> list[str]:
         (HTTPS + '[health]\nlisten = "0.0.0.0:1"', ["warning health-public health.listen"]),
         (HTTPS + '[health]\nlisten = "unix:/nowhere/s"', ["error no-folder health.listen"]),
         (HTTPS + '[health]\nlisten = "unix:/run/nowhere/s"', []),
-        (HTTPS + '[digest]\nzone = "Mars"', ["error digest-unfit digest.zone"]),
-        (HTTPS + '[digest]\ndomains = ["a.example", "x y"]', ["error digest-unfit digest.domains[2]"]),
+        (HTTPS + '[digest]\nzone = "Mars"', ["error no-time-zone digest.zone"]),
+        (HTTPS + '[digest]\ndomains = ["a.example", "x y"]', ["error no-domain-name digest.domains"]),
+        (HTTPS + SMTP + '[digest]\nto = ["a@b.example", "me"]', ["error no-address digest.to[2]"]),
+        (HTTPS + '[digest]\nto = ["a@b.example"]', ["error mail-unfit mail"]),
         # two on one address
         (HTTPS + HTTPS, ["error address-taken source.https[2].listen"]),
         (HTTPS + '[health]\nlisten = "127.0.0.1:8460"', ["error address-taken health.listen"]),

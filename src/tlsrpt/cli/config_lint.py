@@ -28,7 +28,6 @@ from tlsrpt.cli.config_lint_mailboxes import lint_graph, lint_imap, lint_maildir
 from tlsrpt.config import (
     AnySource,
     Config,
-    DigestConfig,
     DomainsConfig,
     GraphSource,
     HttpsSource,
@@ -60,7 +59,6 @@ def lint_config(config: Config, *, now: datetime, environment: Mapping[str, str]
         *_domains(config.domains),
         *_resolver(config.dns.resolver),
         *_health(config.health.listen),
-        *_digest(config.digest),
         *lint_alerts(config, environment),
         *_doubled_places(config),
     ]
@@ -214,16 +212,6 @@ def _health(text: str) -> Found:
             "listen on 127.0.0.1, or close the port in the firewall",
             "everybody there learns how many reports come in, from which sources, and when",
         )
-
-
-def _digest(config: DigestConfig) -> Found:
-    from tlsrpt.notify.schedule import scope_of, zone_of
-
-    for look in (zone_of, scope_of):
-        try:
-            look(config)
-        except ConfigError as error:
-            yield said("digest-unfit", error.where, error)
 
 
 def _doubled_places(config: Config) -> Found:

@@ -1,16 +1,17 @@
-"""What is wrong with whom alerts go to, as Findings, for `config check` and `alerts test`."""
+"""What is wrong with whom alerts and digests go to, as Findings, for `config check` and `alerts test`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tlsrpt.config import AlertsConfig, AlertTo, Config
+from tlsrpt.config import AlertsConfig, AlertTo, Config, DigestConfig
 from tlsrpt.core.domain import parse_domain
 from tlsrpt.core.errors import ConfigError, DomainError
 from tlsrpt.core.findings import Finding, Severity
 from tlsrpt.core.owned import Owned, Pattern, parse_pattern
 from tlsrpt.core.text import printable
+from tlsrpt.notify import schedule
 from tlsrpt.notify.channels import lint_webhook, way_of
 from tlsrpt.notify.mail import lint_server, parse_address
 from tlsrpt.notify.routing import scope_of, zone_of
@@ -24,7 +25,14 @@ def lint_alerts(config: Config) -> list[Finding]:
     to_mail = any(to.mail for to in config.alerts.to) or bool(config.digest.to and config.digest.every != "never")
     if to_mail or config.mail.host:
         found += _raised("mail-unfit", "mail", lambda: lint_server(config.mail))
-    return found + own_mail(config)
+    return [*found, *_digest(config.digest), *own_mail(config)]
+
+
+def _digest(config: DigestConfig) -> Iterator[Finding]:
+    for n, address in enumerate(config.to, 1):
+        yield from _raised("no-address", f"digest.to[{n}]", partial(parse_address, address))
+    yield from _raised("no-time-zone", "digest.zone", partial(schedule.zone_of, config))
+    yield from _raised("no-domain-name", "digest.domains", partial(schedule.scope_of, config))
 
 
 def own_mail(config: Config) -> list[Finding]:
