@@ -16,11 +16,12 @@ from tlsrpt.config import Config
 from tlsrpt.dns.resolver import Resolver
 from tlsrpt.insight.coverage import find_coverage
 from tlsrpt.insight.health import findings
-from tlsrpt.insight.incidents import LOOK_BACK, find_incidents
+from tlsrpt.insight.incidents import LOOK_BACK, find_incidents, sightings
 from tlsrpt.insight.situation import find_situation
 from tlsrpt.notify.routing import Routed, mail_domains, route
 from tlsrpt.notify.rules import News, Seen, find_news
 from tlsrpt.store.sqlite import Store
+from tlsrpt.store.sqlite_memory import remember
 from tlsrpt.store.sqlite_notices import first_token, post, read_told
 
 MxHosts = Mapping[str, Sequence[str]]
@@ -54,11 +55,16 @@ def look(store: Store, config: Config, now: datetime, *, mx_hosts: MxHosts, once
 def keep(store: Store, found: Look, now: datetime) -> bool:
     """Keep what a look found: messages and memory. False where somebody else has told something since.
 
-    Raises: StoreError, StoreBusyError: nothing was kept.
+    An incident that is told is remembered as such, too, so that it keeps its id under whatever name it is told later.
+
+    Raises: StoreError, StoreBusyError: no message was kept.
     """
     news = found.news
     if not news.anything:
         return True
+    incidents = [notice.incident for notice in news.notices if notice.incident is not None]
+    if incidents:
+        remember(store, sightings(incidents))
     return post(store, found.routed, now=now, told=news.told, forgotten=news.forgotten, version=found.version)
 
 
