@@ -605,23 +605,29 @@ def header_findings(
 
 
 def _report_domain_findings(value: str, policy_domains: tuple[str, ...]) -> list[Finding]:
-    name, shown = "TLS-Report-Domain", printable(value, 100)
+    name = "TLS-Report-Domain"
     try:
         domain = parse_domain(value)
     except DomainError:
-        return [_header_finding("format", name, f"{name} is {shown}: no domain name", "it was not relied on")]
-    others = [_comparable(other) for other in policy_domains]
-    if not others or any(other == domain or other.endswith("." + domain) for other in others):
+        message = f"{name} is {printable(value, 100)}: no domain name"
+        return [_header_finding("format", name, message, "it was not relied on")]
+    if not policy_domains or any(_is_within(other, domain) for other in policy_domains):
         return []
+    about = printable(", ".join(policy_domains), 200)
     return [
         Finding(
             code="identity-tls-report-domain",
             severity="info",
             where=f"message.{name}",
-            message=f"{name} is {shown}; the policies are about {printable(', '.join(policy_domains), 200)}",
+            message=f"{name} is {printable(value, 100)}; the policies are about {about}",
             consequence="usual where a report is about an MX host, or goes to its operator; the report itself counts",
         )
     ]
+
+
+def _is_within(name: str, domain: str) -> bool:
+    name = _comparable(name)
+    return name == domain or name.endswith("." + domain)
 
 
 def _comparable(domain: str) -> str:
