@@ -11,7 +11,7 @@ import pytest
 from tests.notify.receivers import a_mail_server
 from tlsrpt.config import MailServer
 from tlsrpt.core.errors import ConfigError
-from tlsrpt.notify.mail import DeliveryError, Mail, compose, made_id, parse_address, send_mail
+from tlsrpt.notify.mail import DeliveryError, Mail, as_bytes, compose, made_id, parse_address, send_mail
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SERVER = MailServer(host="localhost", sender="tlsrpt@meadow.example", tls="none")
@@ -50,11 +50,18 @@ def test_no_text_makes_a_header() -> None:
     """Subjects hold names that senders gave themselves."""
     subject = "a\r\nBcc: all@meadow.example\r\n\r\nbody \x1b[31m \u202e" + "ü" * 300
     mail = compose(SERVER, a_mail(subject=subject, headers=(("X-A", "b\nX-C: d"),)), NOW)
-    data = mail.as_bytes()
+    data = as_bytes(mail)
     assert b"\nBcc" not in data
     assert b"\nX-C" not in data
     assert all(len(line) <= 998 for line in data.split(b"\r\n"))
     assert str(mail["Subject"]).startswith(r"a\r\nBcc: all@meadow.example")
+
+
+def test_a_long_subject_is_shown_as_it_is() -> None:
+    subject = "TLS over: mx1.meadow.example, reported: the MX's certificate has expired and so on"
+    with a_mail_server() as (box, server):
+        send_mail(server, a_mail(subject=subject), NOW)
+    assert f"\r\nSubject: {subject}\r\n".encode() in (box.envelopes[0].content or b"")
 
 
 def test_no_password_and_no_mail_goes_out_in_clear_text() -> None:

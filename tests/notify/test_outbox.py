@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.notify.builders import an_incident
 from tests.notify.receivers import a_mail_server, a_web_server
 from tests.notify.test_routing import a_notice
 from tlsrpt.config import AlertsConfig, AlertTo, Config
@@ -60,7 +59,9 @@ def test_what_was_found_arrives_once(store: Store) -> None:
         assert not keep(store, a_look(config), NOW)  # by one who looked at the same time
         assert deliver(store, config) == (1, 0)
         assert deliver(store, config) == (0, 0)
-    assert [mail["Subject"] for mail in box.mails] == [f"TLS new: {an_incident().headline}"]
+    assert [mail["Subject"] for mail in box.mails] == [
+        "TLS new: mx1.meadow.example, reported: the MX's certificate has expired; mail is delivered in clear text"
+    ]
     assert list(read_told(store)[1]) == ["incident:abc2341"]
 
 

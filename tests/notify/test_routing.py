@@ -186,10 +186,17 @@ def test_an_alert_says_it_all_in_the_order_in_which_it_is_needed() -> None:
     assert places == sorted(places)
 
 
+def test_what_differs_by_domain_is_told_by_domain() -> None:
+    effects = (("refused", ("a.example",)), ("delivered-unverified", ("b.example",)))
+    text = " ".join(message_of([a_notice(of={"effects": effects})], "t", NOW).text.split())
+    assert "mail is refused (a.example); mail is delivered unverified (b.example)" in text
+
+
 def test_what_is_over_asks_for_nothing() -> None:
     message = message_of([a_notice(event="over")], "t", NOW)
     assert message.subject.startswith("TLS over: ")
     assert "What to do" not in message.text
+    assert "refuse" not in message.text + message.subject  # that is over, too
     assert "Next step" not in msgspec.json.decode(message.data)["short"]
 
 

@@ -84,6 +84,16 @@ def compose(server: MailServer, mail: Mail, now: datetime) -> EmailMessage:
     return message
 
 
+def as_bytes(message: EmailMessage) -> bytes:
+    """The message as it is sent.
+
+    A plain subject is not folded: Python may fold it right behind its name, and readers then show a blank before it.
+    Encoded words have to be short (RFC 2047 section 2), so that one with others than ASCII is.
+    """
+    plain = str(message["Subject"]).isascii()
+    return message.as_bytes(policy=policy.SMTP.clone(max_line_length=998) if plain else policy.SMTP)
+
+
 def send_mail(server: MailServer, mail: Mail, now: datetime) -> None:
     """Hand a message to the mail server; returns once that has taken it for every address.
 
@@ -100,7 +110,7 @@ def send_mail(server: MailServer, mail: Mail, now: datetime) -> None:
         with _connect(server) as smtp:
             if server.user:
                 smtp.login(server.user, password)
-            refused = smtp.send_message(message)
+            refused = smtp.sendmail(parse_address(server.sender), list(map(parse_address, mail.to)), as_bytes(message))
     except smtplib.SMTPRecipientsRefused as error:
         raise _refused(error.recipients, where) from error
     except smtplib.SMTPAuthenticationError as error:  # its text may hold what was sent

@@ -39,6 +39,7 @@ WORD: dict[Event, str] = {
     "well": "over",
 }
 GOOD: frozenset[Event] = frozenset({"over", "heard", "well"})
+PAST = frozenset({"When", "Size", "Where", "Domains"})  # of the facts: those that stay when it is over
 _FOOT = "Once for each event. Reports come a day late or more, so this is not to say until now. Sent by tlsrpt alerts."
 # What chat services make more of than text: mentions, links, formatting.
 _CHAT = str.maketrans({"<": "‹", ">": "›", "@": "＠", "[": "(", "]": ")", "`": "'", "*": "∗", "|": "¦", "~": "∼"})
@@ -113,13 +114,22 @@ def test_message(name: str, now: datetime) -> Outgoing:
 
 
 def subject_of(notice: Notice) -> str:
-    """State and headline, in one printable line."""
-    return printable(f"TLS {WORD[notice.event]}: {notice.headline}", SUBJECT_LIMIT)
+    """State, place, what is reported of it and what mail suffers, in one printable line: there is little room."""
+    incident = notice.incident
+    if incident is None:
+        said = notice.headline
+    else:
+        title = incident.title[:1].lower() + incident.title[1:]
+        said = f"{display_domain(incident.place)}, reported: {title}"
+        if notice.event not in GOOD:
+            said += f"; {CONSEQUENCE[incident.consequence]}"
+    return printable(f"TLS {WORD[notice.event]}: {said}", SUBJECT_LIMIT)
 
 
 def _subject_of_many(notices: Sequence[Notice], first: bool) -> str:
     lead = f"TLS alerts begin: {len(notices):,} open" if first else f"TLS: {len(notices):,} alerts"
-    return printable(f"{lead}, the worst: {notices[0].headline}", SUBJECT_LIMIT)
+    worst = subject_of(notices[0]).partition(": ")[2]
+    return printable(f"{lead}, the worst: {worst}", SUBJECT_LIMIT)
 
 
 # --- Text and HTML ----------------------------------------------------------------------------------------------------
@@ -139,7 +149,10 @@ def _blocks(notice: Notice) -> Iterator[Block]:
 
 
 def _lead(notice: Notice) -> str:
-    lead = {"opened": "New", "worse": "Worse", "over": "Over", "reopened": "Back again"}.get(notice.event)
+    incident = notice.incident
+    if notice.event == "over" and incident is not None:  # its headline says what is so no more
+        return f"Over: {incident.title}, {display_domain(incident.place)}. {incident.state_reason}"
+    lead = {"opened": "New", "worse": "Worse", "reopened": "Back again"}.get(notice.event)
     return f"{lead}: {notice.headline}" if lead else notice.headline
 
 
@@ -150,7 +163,7 @@ def _tone(notice: Notice) -> Tone:
 
 
 def _incident_blocks(incident: Incident, *, over: bool) -> Iterator[Block]:
-    said = facts_of(incident)
+    said = [fact for fact in facts_of(incident) if not over or fact[0] in PAST]
     yield Item(title=_line(incident.title), said=tuple((name, _line(text)) for name, text in said), tone=None)
     if over:
         return
@@ -176,7 +189,7 @@ def facts_of(incident: Incident) -> list[tuple[str, str]]:
     of_senders = f"{len(incident.senders):,} of {len(incident.senders) + len(incident.others):,} senders"
     said = [
         ("When", f"{when}. {incident.state_reason}"),
-        ("Effect", f"{CONSEQUENCE[incident.consequence]}. {incident.consequence_text}"),
+        ("Effect", _effect(incident)),
         (
             "Size",
             f"{incident.failed:,} failed sessions of {incident.total:,}{share}, reported by {of_senders}: "
@@ -187,6 +200,14 @@ def facts_of(incident: Incident) -> list[tuple[str, str]]:
         ("Whose side", f"{PARTY[side.party]} ({side.confidence} confidence). {' '.join(side.reasons)}"),
     ]
     return [*said, ("Likely cause", cause_sentence(incident.causes[0]))] if incident.causes else said
+
+
+def _effect(incident: Incident) -> str:
+    """What happens to mail, of each domain where it differs."""
+    if len(incident.effects) < 2:
+        return f"{CONSEQUENCE[incident.consequence]}. {incident.consequence_text}"
+    each = [f"{CONSEQUENCE[kind]} ({names([display_domain(d) for d in hit], 3)})" for kind, hit in incident.effects]
+    return f"{'; '.join(each)}. {incident.consequence_text}"
 
 
 def _many(notices: Sequence[Notice], first: bool) -> Iterator[Block]:
@@ -235,10 +256,11 @@ def short_text(notices: Sequence[Notice]) -> str:
     """What stands in a chat: a line for each thing that a person needs first."""
     if len(notices) == 1:
         notice = notices[0]
-        lines = [f"{name}: {text}" for name, text in notice.said]
         incident = notice.incident
+        lines = [_lead(notice)] if incident is not None else []
+        lines += [f"{name}: {text}" for name, text in notice.said]
         if incident is not None:
-            shown = ("When", "Effect", "Domains", "Whose side", "Likely cause")
+            shown = PAST if notice.event in GOOD else ("When", "Effect", "Domains", "Whose side", "Likely cause")
             lines += [f"{name}: {text}" for name, text in facts_of(incident) if name in shown]
             if incident.steps and notice.event not in GOOD:
                 lines.append(f"Next step: {incident.steps[0]}")
