@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tlsrpt.insight.health import Situation, ago, alive, findings, needs_a_person
+from tlsrpt.store.telling import OutboxSize
 from tlsrpt.store.values import SourceState
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -99,6 +100,22 @@ def test_one_process_may_end_while_another_runs() -> None:
     running = a_state("b", host="two", pid=1)
     assert alive([ended, running], NOW) == [running]
     assert [one.code for one in findings(a_situation(ended, running), NOW)] == ["source-missing"]
+
+
+@pytest.mark.parametrize(
+    ("outbox", "codes"),
+    [
+        (OutboxSize(waiting=3), []),
+        (OutboxSize(waiting=3, failing=1, trouble="ops: refused"), ["alerts-failing"]),
+        (OutboxSize(failing=1, given_up=2, trouble="ops: refused"), ["alerts-given-up"]),
+    ],
+)
+def test_what_can_not_be_sent_needs_a_person(outbox: OutboxSize, codes: list[str]) -> None:
+    """An alert that nobody gets is told where somebody may look."""
+    said = findings(a_situation(outbox=outbox), NOW)
+    assert [finding.code for finding in said] == codes
+    assert needs_a_person(said) is bool(codes)
+    assert all("ops: refused" in finding.message for finding in said)
 
 
 def test_foreign_domains_are_named_up_to_three() -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.notify.builders import an_incident
 from tlsrpt.config import AlertsConfig, AlertTo
 from tlsrpt.core.errors import ConfigError
+from tlsrpt.core.text import printable
 from tlsrpt.notify.routing import Routed, due_at, mail_domains, route, scope_of, zone_of
 from tlsrpt.notify.rules import News, Notice
 from tlsrpt.notify.wording import SUBJECT_LIMIT, for_chat, message_of
@@ -215,3 +218,28 @@ def test_no_text_from_a_report_steers_a_mail_a_chat_or_a_page() -> None:
     chat = for_chat(msgspec.json.decode(message.data)["short"] + message.subject)
     assert not set("<>@[]`*\r\x1b\u202e") & set(chat)
     assert "://" not in chat
+
+
+@given(st.text(), st.text())
+def test_whatever_a_report_says_a_message_is_one(headline: str, name: str) -> None:
+    """A subject is one printable line, and no chat finds a mention, a link or formatting."""
+    of = {
+        "headline": headline,
+        "title": name,
+        "place": name,
+        "senders": (name,),
+        "domains": (name,),
+        "steps": (headline,),
+    }
+    message = message_of([a_notice(of=of, headline=headline, said=(("Why", name),))], "t", NOW)
+    assert message.subject == printable(message.subject)
+    assert len(message.subject) <= SUBJECT_LIMIT
+    assert [printable(line) for line in message.text.split("\n")] == message.text.split("\n")
+    chat = for_chat(msgspec.json.decode(message.data)["short"])
+    assert not set("<>@[]`*|~\r\t\x1b\u202e") & set(chat)
+    assert "://" not in chat
+    assert "<script" not in page_of(name)
+
+
+def page_of(name: str) -> str:
+    return message_of([a_notice(headline=f"<script>{name}</script>")], "t", NOW).html
