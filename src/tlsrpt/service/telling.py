@@ -7,6 +7,7 @@ Stopped, it finishes the message that it is at, if that is soon; one that is cut
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,19 @@ class Telling(Struct, frozen=True, kw_only=True):
         return bool(self.config.alerts.to or self.config.digest.to)
 
 
+class Job(Struct, frozen=True, kw_only=True):
+    """What one turn is for. Whatever it is, what is due is sent after it."""
+
+    look: bool = False
+    digest: bool = False  # whether one is due
+    send: bool = False
+
+    @property
+    def anything(self) -> bool:
+        """Whether it is worth a turn."""
+        return self.look or self.digest or self.send
+
+
 class Teller:
     """Looks and sends until cancelled.
 
@@ -70,7 +84,8 @@ class Teller:
         self._came = came
         self._log = log
         self._halt = threading.Event()
-        self._looked: float | None = None  # by the monotonic clock
+        self._looked = -math.inf  # by the monotonic clock
+        self._asked = -math.inf  # whether a digest is due
         self._known = -1  # of what came, at the last look
         self._due: datetime | None = None  # when something is to be sent
         self._told = ""  # the trouble, as last told
@@ -86,22 +101,28 @@ class Teller:
                 await asyncio.sleep(min(TICK_S, every_s))
                 if not settings.wanted or time.monotonic() - began < min(FIRST_S, every_s):
                     continue
-                looks = self._wants_look(every_s)
-                if looks or (self._due is not None and self._due <= _now()):
-                    hosts = await _mx_hosts(settings, exchange) if looks else {}
-                    await self._in(thread, settings, hosts, looks)
+                job = self._job(settings, every_s)
+                if job.anything:
+                    hosts = await _mx_hosts(settings, exchange) if job.look else {}
+                    await self._in(thread, settings, hosts, job)
         finally:
             self._halt.set()
             thread.end(lambda: None)
 
-    def _wants_look(self, every_s: float) -> bool:
-        if self._looked is None:
-            return True
-        since = time.monotonic() - self._looked
-        return since >= AT_LEAST_S or (since >= every_s and self._came() != self._known)
+    def _job(self, settings: Telling, every_s: float) -> Job:
+        """What is to be done now."""
+        now = time.monotonic()
+        since = now - self._looked
+        came = since >= every_s and self._came() != self._known
+        config = settings.config
+        return Job(
+            look=bool(config.alerts.to) and (came or since >= AT_LEAST_S),
+            digest=bool(config.digest.to) and now - self._asked >= every_s,
+            send=self._due is not None and self._due <= _now(),
+        )
 
-    async def _in(self, thread: OneThread, settings: Telling, hosts: MxHosts, looks: bool) -> None:
-        turn = asyncio.ensure_future(thread.call(self._turn, settings, hosts, looks))
+    async def _in(self, thread: OneThread, settings: Telling, hosts: MxHosts, job: Job) -> None:
+        turn = asyncio.ensure_future(thread.call(self._turn, settings, hosts, job))
         try:
             await asyncio.shield(turn)
         except asyncio.CancelledError:
@@ -111,14 +132,18 @@ class Teller:
 
     # --- In the thread ------------------------------------------------------------------------------------------------
 
-    def _turn(self, settings: Telling, hosts: MxHosts, looks: bool) -> None:
-        """Look, if it is time to, and send. What goes wrong is told once, and tried again at the next turn."""
-        if looks:  # whatever comes of it: a look that fails is not tried again at once
+    def _turn(self, settings: Telling, hosts: MxHosts, job: Job) -> None:
+        """Look, if it is time to, and send. What goes wrong is told once, and tried again at a later turn."""
+        if job.look:  # whatever comes of it: a look that fails is not tried again at once
             self._looked, self._known = time.monotonic(), self._came()
+        if job.digest:
+            self._asked = time.monotonic()
         try:
             with open_store(settings.store_url, timeout_s=BUSY_S) as store:
-                if looks:
+                if job.look:
                     self._look(store, settings.config, hosts)
+                if job.digest:
+                    self._digest(store, settings.config)
                 self._send(store, settings.config)
         except TlsrptError as error:
             self._note(str(error))
@@ -130,19 +155,21 @@ class Teller:
             self._note("")
 
     def _look(self, store: Store, config: Config, hosts: MxHosts) -> None:
-        from tlsrpt.notify.digest_mail import post_due  # with SQLAlchemy behind it: not for who is told nothing
-        from tlsrpt.notify.looking import keep, look
+        from tlsrpt.notify.looking import keep, look  # with SQLAlchemy behind it: not for who is told nothing
 
         now = _now()
-        if config.alerts.to:
-            found = look(store, config, now, mx_hosts=hosts)
-            if keep(store, found, now):
-                for notice in found.news.notices:
-                    self._log.info("something to tell", what=notice.event, about=notice.key, severity=notice.severity)
-        until = post_due(store, config.digest, now)
+        found = look(store, config, now, mx_hosts=hosts)
+        if keep(store, found, now):
+            for notice in found.news.notices:
+                self._log.info("something to tell", what=notice.event, about=notice.key, severity=notice.severity)
+        self.figures.looked_at = now.timestamp()
+
+    def _digest(self, store: Store, config: Config) -> None:
+        from tlsrpt.notify.digest_mail import post_due
+
+        until = post_due(store, config.digest, _now())
         if until is not None:
             self._log.info("a digest is due", until=until.isoformat())
-        self.figures.looked_at = now.timestamp()
 
     def _send(self, store: Store, config: Config) -> None:
         from tlsrpt.notify.channels import send
