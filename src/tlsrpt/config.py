@@ -141,7 +141,7 @@ class AlertTo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AlertsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a person is told unasked: of each incident once that it opened, is worse, is over, is back; and of silence."""
+    """What people are told unasked: of each incident once that it opened, is worse, is over, is back; of silence."""
 
     sessions: Annotated[int, Meta(description="failed sessions in seven days from which on one is told", ge=1)] = 5
     share: Annotated[float, Meta(description="of all sessions of the senders that see it, likewise", ge=0, le=1)] = 0.01
