@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from apprise import Apprise
 
 from tests.notify.receivers import a_mail_server, a_web_server
 from tests.notify.test_routing import HOSTILE, a_notice
 from tlsrpt.config import AlertsConfig, AlertTo, Config, LogConfig, MailServer
 from tlsrpt.core.errors import ConfigError, SourceError
-from tlsrpt.notify.channels import lint_webhook, open_service, send, signature, way_of, without_secrets
+from tlsrpt.notify.channels import SCHEMAS, lint_webhook, open_service, send, signature, way_of, without_secrets
 from tlsrpt.notify.mail import DeliveryError
 from tlsrpt.notify.outbox import NobodyError
 from tlsrpt.notify.wording import message_of
@@ -147,6 +148,12 @@ def test_no_secret_is_told_or_logged(tmp_path: Path) -> None:
         assert secret not in str(error.value)
         assert secret not in stream.getvalue()
     assert without_secrets("no\nhost at https://x/T0KENT0KEN", "slack://T0KENT0KEN") == "no host at https://x/***"
+
+
+def test_every_service_that_is_named_is_one_of_apprises() -> None:
+    services = Apprise().details()["schemas"]
+    known = {name for each in services for kind in ("protocols", "secure_protocols") for name in each[kind] or ()}
+    assert known >= SCHEMAS
 
 
 @pytest.mark.parametrize(

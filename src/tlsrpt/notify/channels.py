@@ -48,7 +48,6 @@ SCHEMAS = frozenset(
         "matrixs",
         "mmost",
         "mmosts",
-        "msteams",
         "ntfy",
         "ntfys",
         "opsgenie",
