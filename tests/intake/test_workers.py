@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tlsrpt.intake.workers import CHUNK, ordered_map
+from tlsrpt.intake.workers import CHUNK, FIRST, ordered_map
 
 INTS = {"item_type": int, "result_type": int}
 
@@ -23,7 +23,7 @@ def double(n: int) -> int:
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
-@pytest.mark.parametrize("count", [0, 1, CHUNK, 5 * CHUNK + 7])
+@pytest.mark.parametrize("count", [0, 1, FIRST, FIRST + 5 * CHUNK + 7])
 def test_results_come_in_the_order_of_the_items(jobs: int, count: int) -> None:
     """Whichever process did the work."""
     assert list(ordered_map(double, range(count), jobs, **INTS)) == [2 * n for n in range(count)]
@@ -40,10 +40,10 @@ def test_items_are_taken_only_as_they_are_needed() -> None:
             yield n
 
     results = ordered_map(double, stream(), 2, **INTS)
-    for _ in range(2 * CHUNK):
+    for _ in range(FIRST + 2 * CHUNK):
         next(results)
     results.close()  # type: ignore[attr-defined]
-    assert taken < 40 * CHUNK
+    assert taken < FIRST + 150 * CHUNK
 
 
 def test_an_error_in_a_worker_is_raised_here() -> None:
@@ -52,7 +52,7 @@ def test_an_error_in_a_worker_is_raised_here() -> None:
 
 
 def test_large_items_and_results_do_not_block_the_pipes() -> None:
-    items = [bytes(300_000)] * (4 * CHUNK)
+    items = [bytes(300_000)] * (FIRST + 4 * CHUNK)
     assert list(ordered_map(bytes.upper, items, 2, item_type=bytes, result_type=bytes)) == items
 
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-CHUNK = 64
-AHEAD = 8  # chunks that a worker may have been given and not yet answered
+FIRST = 64  # items that are worked on before a process is started
+# A chunk's answer (5 KB a mail) fits into the buffer of a pipe: a worker goes on while our caller is busy, and the
+# thread that takes the answers waits for the interpreter.
+CHUNK = 16
+AHEAD = 32  # chunks that a worker may have been given and not yet answered
 
 
 def ordered_map(
@@ -39,7 +42,7 @@ def ordered_map(
         item_type, result_type: what msgspec is to decode on either side of a pipe.
     """
     stream = iter(items)
-    yield from map(work, islice(stream, CHUNK))
+    yield from map(work, islice(stream, FIRST))
     chunks = _chunks(stream)
     first = next(chunks, None)
     if first is None:
