@@ -92,7 +92,8 @@ def run(ctx: click.Context, dry_run: bool, once: bool, today: date | None, as_js
     now = datetime.now(UTC) if today is None else datetime.combine(today, time(12), UTC)
     with open_store(settings.store_url) as store:
         found = look(store, settings.config, now, mx_hosts=_mx_hosts(settings.config), once=once)
-        if not dry_run and not keep(store, found, now):
+        kept = dry_run or keep(store, found, now)
+        if not kept:
             click.echo("Somebody else has told something meanwhile; the next run looks again.", err=True)
         sent, failed = (0, 0) if dry_run else _deliver(store, settings)
     if as_json:
@@ -100,7 +101,7 @@ def run(ctx: click.Context, dry_run: bool, once: bool, today: date | None, as_js
     elif dry_run:
         _draw_look(found, settings)
     elif not settings.quiet:
-        told = f"{draw.plural(len(found.news.notices), 'thing')} to tell; {draw.plural(sent, 'message')} sent"
+        told = f"{draw.plural(len(found.news.notices) if kept else 0, 'thing')} to tell; {draw.plural(sent, 'message')} sent"
         click.echo(f"{told}, {failed:,} not sent yet" if failed else told)
     ctx.exit(1 if failed else 0)
 
