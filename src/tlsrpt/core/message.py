@@ -42,7 +42,7 @@ _AUTOMATIC = re.compile(rb"\nauto-submitted:[ \t]*auto-replied|\nx-autoreply:", 
 _HEAD_BYTES = 65_536  # of a message are looked at for what it is
 
 
-class Headers(Struct, frozen=True, kw_only=True):
+class Headers(Struct, frozen=True, kw_only=True, gc=False):
     """The headers of a mail that matter, unfolded and decoded (RFC 2047), else as sent; None where absent."""
 
     sender: str | None = None  # From
@@ -53,7 +53,7 @@ class Headers(Struct, frozen=True, kw_only=True):
     subject: str | None = None
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class Part(Struct, frozen=True, kw_only=True, gc=False):
     """A part that may hold a report."""
 
     data: bytes  # without its transfer encoding, still packed
@@ -65,7 +65,7 @@ class Part(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()  # of this part and of the forwarded mail around it
 
 
-class Message(Struct, frozen=True, kw_only=True):
+class Message(Struct, frozen=True, kw_only=True, gc=False):
     """One mail message, taken apart."""
 
     headers: Headers
@@ -589,7 +589,7 @@ def header_findings(
         if not value:
             message = f"the mail has no {name} header (RFC 8460 section 5.3 requires it)"
             found.append(_header_finding("missing", name, message, "the report itself was relied on"))
-    if headers.submitter and contact_domain is not None:
+    if headers.submitter and contact_domain is not None and headers.submitter != contact_domain:
         submitter, contact = _comparable(headers.submitter), _comparable(contact_domain)
         if submitter != contact:
             message = (
