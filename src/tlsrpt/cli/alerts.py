@@ -101,7 +101,8 @@ def run(ctx: click.Context, dry_run: bool, once: bool, today: date | None, as_js
     elif dry_run:
         _draw_look(found, settings)
     elif not settings.quiet:
-        told = f"{draw.plural(len(found.news.notices) if kept else 0, 'thing')} to tell; {draw.plural(sent, 'message')} sent"
+        things = len(found.news.notices) if kept else 0
+        told = f"{draw.plural(things, 'thing')} to tell; {draw.plural(sent, 'message')} sent"
         click.echo(f"{told}, {failed:,} not sent yet" if failed else told)
     ctx.exit(1 if failed else 0)
 
