@@ -159,7 +159,9 @@ def test_the_largest_that_we_take_passes_the_web_server_and_no_larger_one(kind: 
     larger.write_bytes(b"x" * (DEFAULT_LIMITS.compressed_bytes + 1))
     with listening_at(proxies=("127.0.0.1",)) as at, front(kind, lab, at) as web:
         assert web.curl(file=largest)[0] == 201
-        assert web.curl(file=larger)[0] == 413
+        # By HTTP/1.1: Caddy answers a client of HTTP/2 in full and then resets the stream with NO_ERROR, and curl 7.88
+        # (Debian 12) at times throws the answer's text away for that, which RFC 9113 section 8.1 forbids.
+        assert web.curl("--http1.1", file=larger)[0] == 413
         assert web.curl("-H", "Transfer-Encoding: chunked", file=larger)[0] in (413, 502)
         assert [len(body) for body in at.seen.bodies] == [DEFAULT_LIMITS.compressed_bytes]
 
