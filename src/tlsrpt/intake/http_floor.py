@@ -8,13 +8,13 @@ that nobody finishes are a thousand connections that it does not count.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl
+from contextlib import aclosing
 from typing import Any
 
-from tlsrpt.core.errors import SourceError
+from tlsrpt.intake.accepting import accepted
 from tlsrpt.intake.http_connection import Connection, Shared
 from tlsrpt.intake.https_endpoint import full
 from tlsrpt.intake.source import DEFECT, Log
@@ -23,8 +23,6 @@ SPARE = 50  # connections beyond those served are told 503; beyond these nothing
 HANDSHAKE_S = 15.0  # for TLS at most
 STOP_S = 10.0  # for requests in work to be answered, once we are told to stop
 LOOK_S = 1.0  # between looks at slow clients, at most
-PAUSE_S = 0.5  # where the system has no more file descriptors
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Floor:
@@ -56,29 +54,16 @@ class Floor:
         Raises:
             SourceError: nothing can be accepted any more.
         """
-        while True:
-            try:
-                client, _ = await self._loop.sock_accept(bound)
-            except OSError as error:
-                await self._cannot_accept(error)
-                continue
-            open_now = len(self._shared.state.connections) + self._shared.arriving
-            if open_now >= self._most + SPARE:
-                client.close()
-            else:
-                self._shared.arriving += 1
-                welcome = self._loop.create_task(self._welcome(client, spare=open_now >= self._most))
-                self._welcomes.add(welcome)
-                welcome.add_done_callback(self._welcomes.discard)
-            await asyncio.sleep(0)  # a flood of connections must not keep the loop from all else
-
-    async def _cannot_accept(self, error: OSError) -> None:
-        if error.errno in _EXHAUSTED:
-            self._log.warning("no more connections can be accepted", source=self._name, reason=str(error))
-            await asyncio.sleep(PAUSE_S)
-        elif error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):
-            raise SourceError(f"can't accept connections: {error.strerror}", where=self._name) from error
-        # Anything else is about the one that was to be accepted, and is gone by now (accept(2)).
+        async with aclosing(accepted(bound, log=self._log, name=self._name)) as clients:
+            async for client in clients:
+                open_now = len(self._shared.state.connections) + self._shared.arriving
+                if open_now >= self._most + SPARE:
+                    client.close()
+                else:
+                    self._shared.arriving += 1
+                    welcome = self._loop.create_task(self._welcome(client, spare=open_now >= self._most))
+                    self._welcomes.add(welcome)
+                    welcome.add_done_callback(self._welcomes.discard)
 
     async def _welcome(self, client: socket.socket, *, spare: bool) -> None:
         limits = {} if self._tls is None else {"ssl_handshake_timeout": self._handshake_s, "ssl_shutdown_timeout": 2.0}

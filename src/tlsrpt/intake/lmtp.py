@@ -14,12 +14,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from tlsrpt.config import LmtpSource
 from tlsrpt.core.errors import OverloadError, StoreError
 from tlsrpt.core.limits import Limits
 from tlsrpt.intake import listening
+from tlsrpt.intake.accepting import accepted
 from tlsrpt.intake.certificate import Certificate
 from tlsrpt.intake.lmtp_session import Manners, Reply, Session, Step
 from tlsrpt.intake.rates import Rates, client_key
@@ -57,21 +58,18 @@ class LmtpListener:
         Raises:
             SourceError: the place is taken or forbidden, or the certificate can't be used.
         """
-        config, loop = self._config, asyncio.get_running_loop()
+        config = self._config
         tls = self._certificate.read()
         bound = listening.bind(self._listen, mode=config.mode, group=config.group)
         floor = _Floor(self.way, desk, config, self._manners(tls is not None), tls)
         try:
-            server = await loop.create_server(lambda: _Connection(floor), sock=bound, backlog=listening.BACKLOG)
             desk.status.works()
-            try:
-                await loop.create_future()  # until cancelled
-            finally:
-                server.close()
-                listening.close(self._listen, bound)
-                await floor.leave()
+            async with aclosing(accepted(bound, log=desk.log, name=self.way.name)) as clients:
+                async for client in clients:
+                    await floor.welcome(client)
         finally:
             listening.close(self._listen, bound)
+            await floor.leave()
 
     def reload(self) -> None:
         """Read the certificate again, for the connections to come.
@@ -117,6 +115,13 @@ class _Floor:
         self.work: set[asyncio.Task[None]] = set()
         self.stopping = False
         self._changed = asyncio.Event()
+
+    async def welcome(self, client: socket.socket) -> None:
+        """Begin with a client."""
+        try:
+            await self.loop.connect_accepted_socket(lambda: _Connection(self), client)
+        except OSError:  # gone already
+            client.close()
 
     def left(self, connection: _Connection) -> None:
         """A connection has ended."""
