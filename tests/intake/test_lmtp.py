@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.intake.test_accepting import no_more_files
 from tests.intake.test_certificate import a_certificate
 from tests.lab.servers import free_port
 from tlsrpt.config import LmtpSource, ReceiveConfig
@@ -400,6 +401,17 @@ def test_connections_beyond_the_limit_are_told_421(start: Start) -> None:
         with a_client(running) as next_one:
             assert next_one.send(b"x") == "250 2.0.0 kept: report 17"
     assert running.status.turned_away == 1
+
+
+def test_without_file_descriptors_connections_wait(start: Start) -> None:
+    """LimitNOFILE too low: those who are in are served, the others once there are files again."""
+    running = start()
+    with a_client(running) as first, socket.socket(socket.AF_UNIX) as late:
+        late.settimeout(PATIENCE_S)
+        with no_more_files():
+            late.connect(running.path)
+            assert first.send(b"x") == "250 2.0.0 kept: report 17"
+        assert late.recv(100).startswith(b"220 ")
 
 
 # --- Slow, silent and hostile clients ---------------------------------------------------------------------------------
