@@ -1,0 +1,573 @@
+"""Readiness: may a domain move its MTA-STS policy from testing to enforce? A verdict with its reasons.
+
+Under enforce a sender does not deliver to a host that fails a check (RFC 8461 section 5). So what counts is: which of
+the sessions that were reported under MTA-STS would then have been refused, whether that goes on, and whether enough was
+seen. A policy that can't be fetched refuses nothing: without a copy of it mail is delivered as without MTA-STS (section
+3.3). Sessions under DANE say nothing of it.
+
+The rules, in one place:
+
+- Not ready: a fault that goes on would make senders refuse mail. One sender's one or two sessions of one day, of less
+  than a hundredth, are noise and told as such (D-73). So is, however long it goes on, what only delays less than a
+  hundredth of the sessions and passes by itself.
+- Not enough seen: fewer than DAYS_NEEDED reported days since the last such fault, fewer than SENDERS_NEEDED senders
+  that apply MTA-STS, no report of the last days, a fault that nobody can call over, or no policy at all.
+- Ready: neither. Whether it is so by signed reports alone, too, is looked at and said where it differs; what these
+  call a fault that goes on, no others can call over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from tlsrpt.core.causes import CAUSES, Cause
+from tlsrpt.core.reasons import decode
+from tlsrpt.core.results import ConsequenceKind, Mode, consequence
+from tlsrpt.insight.facts import StoreFacts
+from tlsrpt.insight.grouping import reason_of
+from tlsrpt.insight.incident import Incident, State
+from tlsrpt.insight.incidents import LOOK_BACK, explain, find_incidents
+from tlsrpt.insight.policies import Policies, PolicyVersion, Reason, find_policies
+from tlsrpt.insight.rhythm import ENOUGH_DAYS, NEARLY_ALL
+from tlsrpt.insight.state import NOISE_SESSIONS, NOISE_SHARE, PASSING
+from tlsrpt.insight.wording import count, domain_name, names
+from tlsrpt.store.daily import failure_rows
+from tlsrpt.store.figures import summary
+from tlsrpt.store.sqlite import Store
+from tlsrpt.store.sqlite_memory import remembered
+from tlsrpt.store.sts import StsDay, sts_days, sts_failures
+from tlsrpt.store.values import FailureRow
+
+ReadinessVerdict = Literal["ready", "not-ready", "not-enough-seen"]
+VERDICTS: tuple[ReadinessVerdict, ...] = ("not-ready", "not-enough-seen", "ready")  # the worst first
+
+DAYS_NEEDED = 14  # reported UTC days in a row without a fault: two weeks, as Google advises, have each weekday twice
+DAYS_BETTER = 30  # a month also has what happens once a month: a renewal, a backup host's turn
+SENDERS_NEEDED = 2  # that apply MTA-STS: one alone may never meet one of your hosts, or may see what no other sees
+SENDER_DAYS = 3  # reported days that make a sender one of these
+STALE = timedelta(days=7)  # without a report under MTA-STS, what was seen is not how it is
+_LOST: frozenset[ConsequenceKind] = frozenset({"refused", "delayed"})
+
+
+class SenderShare(Struct, frozen=True, kw_only=True):
+    """One sender under MTA-STS: its sessions as sent, and those that enforce would have refused or delayed."""
+
+    sender: str
+    days: int
+    sessions: int
+    refused: int
+    last_day: date
+    loop: bool = False  # one good session a report and no other: the mail that brings the report (D-74)
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """An incident for which senders would refuse or delay mail under enforce, as far as MTA-STS meets it."""
+
+    id: str
+    title: str
+    place: str
+    state: State
+    first_seen: date
+    last_seen: date
+    failed: int  # sessions under MTA-STS, of the days asked for
+    sessions: int  # that were reported under MTA-STS from its first to its last day
+    senders: tuple[str, ...]
+    would: ConsequenceKind  # refused, delayed
+    noise: bool  # too little to count
+
+
+class MxHost(Struct, frozen=True, kw_only=True):
+    """An MX host that failures were reported of; those that never fail are named by no report."""
+
+    name: str
+    last_seen: date
+    covered: bool | None  # by the newest policy; None: no policy is quoted
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether a domain may move to enforce, and why. Sessions are those under MTA-STS, as sent."""
+
+    domain: str
+    verdict: ReadinessVerdict
+    headline: str
+    reasons: tuple[Reason, ...]  # what speaks against it first, then what is missing, what speaks for it, the rest
+    steps: tuple[str, ...]
+    proven_verdict: ReadinessVerdict | None  # by signed reports alone; None where none is signed
+    since: date
+    until: date
+    today: date
+    mode: Mode | None  # of the newest policy that is reported; None: no report shows one
+    sessions: int
+    refused: int
+    days: int  # reported
+    clean_days: int  # of these, since the last fault that counts
+    last_day: date | None
+    senders: tuple[SenderShare, ...]  # most sessions first
+    faults: tuple[Fault, ...]  # those that count and go on first
+    mx_hosts: tuple[MxHost, ...]
+    policies: Policies
+
+
+class _View(Struct, frozen=True, kw_only=True):
+    """What is judged: all of it, or what is signed."""
+
+    sessions: int
+    refused: int
+    days: tuple[date, ...]
+    last_bad: date | None  # of a fault that counts and is over
+    senders: tuple[SenderShare, ...]
+    faults: tuple[Fault, ...]
+    policy_faults: int  # sessions whose sender could not have the policy
+    policy_fault: date | None  # the last day with one
+
+    @property
+    def clean(self) -> tuple[date, ...]:
+        return tuple(day for day in self.days if self.last_bad is None or day > self.last_bad)
+
+
+def find_readiness(store: Store, domain: str, *, since: date, until: date, today: date) -> Readiness:
+    """Whether a domain may move to enforce, by the reports of the UTC days from `since` to `until`.
+
+    Args:
+        domain: a policy domain; a report domain of other names stands for all of them.
+        today: the UTC day to judge from.
+    """
+    policies = find_policies(store, domain, since=since, until=until, today=today)
+    newest = policies.newest
+    totals = summary(store, domain=domain, since=since, until=until).totals
+    view = _look(store, domain, since=since, until=until, today=today)
+    verdict, reasons = _judge(domain, view, newest, until, any_report=totals.reports > 0)
+    signed = summary(store, domain=domain, since=since, until=until, proven_only=True).totals.reports
+    proven: ReadinessVerdict | None = None
+    if signed:
+        proven_policies = find_policies(store, domain, since=since, until=until, today=today, proven_only=True)
+        proven_view = _look(store, domain, since=since, until=until, today=today, proven_only=True)
+        proven, _ = _judge(domain, proven_view, proven_policies.newest, until, any_report=True)
+        if proven == "not-ready" and verdict != "not-ready":
+            verdict = "not-ready"
+            reasons += [reason for reason in _against(proven_view.faults) if reason not in reasons]
+    reasons += list(_said_of_proof(verdict, proven, totals.reports))
+    hosts = _hosts(failure_rows(store, domain=domain, since=since, until=until), newest)
+    reasons += list(_of_hosts(hosts))
+    reasons += [structs.replace(each, bearing="note") for each in policies.reasons if each.code == "old-policy-held"]
+    mode = newest.mode if newest else None
+    return Readiness(
+        domain=domain,
+        verdict=verdict,
+        headline=_headline(domain, verdict, view, mode, reasons),
+        reasons=tuple(sorted(reasons, key=lambda each: ("against", "missing", "for", "note").index(each.bearing))),
+        steps=tuple(_steps(domain, verdict, view, mode, reasons)),
+        proven_verdict=proven,
+        since=since,
+        until=until,
+        today=today,
+        mode=mode,
+        sessions=view.sessions,
+        refused=view.refused,
+        days=len(view.days),
+        clean_days=len(view.clean),
+        last_day=view.days[-1] if view.days else None,
+        senders=view.senders,
+        faults=view.faults,
+        mx_hosts=hosts,
+        policies=policies,
+    )
+
+
+# --- What enforce would do -------------------------------------------------------------------------------------------
+
+
+def would_lose(result_type: str, cause: Cause | None) -> ConsequenceKind | None:
+    """What enforce makes of a failure that testing lets pass: refused, delayed; None where it changes nothing."""
+    under_enforce = consequence(result_type, "sts", "enforce", cause).kind
+    under_testing = consequence(result_type, "sts", "testing", cause).kind
+    return under_enforce if under_enforce in _LOST and under_testing not in _LOST else None
+
+
+def _row_loses(row: FailureRow) -> bool:
+    reason = reason_of(row)
+    cause = CAUSES[reason.points_to[0]] if reason is not None and reason.points_to else None
+    return would_lose(row.result_type, cause) is not None
+
+
+def _without_details(days: Sequence[StsDay], rows: Sequence[FailureRow], domain: str) -> Iterator[FailureRow]:
+    """Failed sessions that no row explains (R4-03): nobody knows that enforce would not refuse them."""
+    told: Counter[tuple[str, date]] = Counter()
+    for row in rows:
+        told[row.sender, row.day] += row.failed
+    for day in days:
+        rest = day.failed - told[day.sender, day.day]
+        if rest > 0:
+            yield FailureRow(
+                report_domain=domain,
+                day=day.day,
+                sender=day.sender,
+                policy_type="sts",
+                policy_mode="",
+                policy_domain=domain,
+                result_type="",
+                mx_host="",
+                receiving_ip="",
+                reason="",
+                failed=rest,
+            )
+
+
+# --- What was seen ---------------------------------------------------------------------------------------------------
+
+
+def _look(store: Store, domain: str, *, since: date, until: date, today: date, proven_only: bool = False) -> _View:
+    first, last = since - LOOK_BACK, max(until, today)
+    days = sts_days(store, domain, since=first, until=last, proven_only=proven_only)
+    rows = sts_failures(store, domain, since=first, until=last, proven_only=proven_only)
+    losing = [row for row in rows if _row_loses(row)] + list(_without_details(days, rows, domain))
+    within = [row for row in losing if since <= row.day <= until]
+    asked = [day for day in days if since <= day.day <= until]
+    senders = _senders(asked, within)
+    sessions = sum(sender.sessions for sender in senders)
+    found = [
+        each
+        for each in explain(losing, StoreFacts(store, last, proven_only=proven_only), today, remembered(store))
+        if each.last_seen >= since and each.first_seen <= until
+    ]
+    ids = _ids(store, domain, found, since=since, until=until, today=today)
+    faults = sorted((_fault(each, ids, asked) for each in found), key=_worst_first)
+    over = [fault.last_seen for fault in faults if fault.state == "quiet" and not fault.noise]
+    loops = {sender.sender for sender in senders if sender.loop}
+    without = [row for row in rows if row.result_type.startswith("sts-") and since <= row.day <= until]
+    return _View(
+        sessions=sessions,
+        refused=sum(row.failed for row in within),
+        days=tuple(sorted({day.day for day in asked if day.sender not in loops and day.total})),
+        last_bad=max(over, default=None),
+        senders=tuple(senders),
+        faults=tuple(faults),
+        policy_faults=sum(row.failed for row in without),
+        policy_fault=max((row.day for row in without), default=None),
+    )
+
+
+def _senders(days: Iterable[StsDay], losing: Iterable[FailureRow]) -> list[SenderShare]:
+    of: dict[str, list[StsDay]] = defaultdict(list)
+    for day in days:
+        if day.total:
+            of[day.sender].append(day)
+    lost: Counter[str] = Counter()
+    for row in losing:
+        lost[row.sender] += row.failed
+    found = [
+        SenderShare(
+            sender=sender,
+            days=len(own),
+            sessions=sum(day.total for day in own),
+            refused=lost[sender],
+            last_day=own[-1].day,
+            loop=_is_loop(own),
+        )
+        for sender, own in of.items()
+    ]
+    return sorted(found, key=lambda each: (-each.sessions, each.sender))
+
+
+def _is_loop(days: Sequence[StsDay]) -> bool:
+    """One good session a report, day after day: as coverage.is_loop has it, for sessions under MTA-STS."""
+    span = (days[-1].day - days[0].day).days + 1
+    regular = len(days) >= ENOUGH_DAYS and len(days) >= NEARLY_ALL * span
+    return regular and all(day.total == day.reports and not day.failed for day in days)
+
+
+def _ids(
+    store: Store, domain: str, found: Sequence[Incident], *, since: date, until: date, today: date
+) -> dict[str, str]:
+    """Under which id each is told elsewhere, by its keys: there it may be more than what MTA-STS met of it."""
+    if not found:
+        return {}
+    whole = find_incidents(store, since=since, until=until, today=today, domain=domain)
+    return {key: each.id for each in reversed(whole) for key in reversed(each.keys)}
+
+
+def _fault(incident: Incident, ids: dict[str, str], days: Sequence[StsDay]) -> Fault:
+    """An incident as MTA-STS meets it; `days` are those asked for."""
+    asked = {day.day for day in days}
+    failed = sum(failed for day, failed in incident.by_day if day in asked)
+    sessions = sum(day.total for day in days)
+    would: ConsequenceKind = "delayed" if _passes(incident) else "refused"
+    noise = _is_slight(incident) or (would == "delayed" and failed < NOISE_SHARE * sessions)
+    return Fault(
+        id=next((ids[key] for key in incident.keys if key in ids), incident.id),
+        title=incident.title,
+        place=incident.place,
+        state=incident.state,
+        first_seen=incident.first_seen,
+        last_seen=incident.last_seen,
+        failed=failed,
+        sessions=max(failed, sum(day.total for day in days if incident.first_seen <= day.day <= incident.last_seen)),
+        senders=incident.senders,
+        would=would,
+        noise=noise,
+    )
+
+
+def _worst_first(fault: Fault) -> tuple[bool, bool, int, str]:
+    return fault.noise, fault.state == "quiet", -fault.failed, fault.id
+
+
+def _passes(incident: Incident) -> bool:
+    """Whether every sender says in so many words what passes by itself: a retry then delivers."""
+    decoded = [decode(text, incident.result_type) for text in incident.reasons]
+    return bool(decoded) and all(
+        reason is not None and reason.points_to and CAUSES[reason.points_to[0]].passing for reason in decoded
+    )
+
+
+def _is_slight(incident: Incident) -> bool:
+    """D-73, and what it would have called so had it not ended: one sender, one day, hardly a session.
+
+    Of a kind that may pass by itself few sessions or a small share are enough once it is over; of any other, both.
+    """
+    if incident.state == "watch":
+        return True
+    if len(incident.senders) > 1 or incident.days > 1:
+        return False
+    few, small = incident.failed < NOISE_SESSIONS, incident.failed < NOISE_SHARE * incident.total
+    may_pass = incident.result_type in PASSING or any(
+        cause.code in CAUSES and CAUSES[cause.code].passing for cause in incident.causes
+    )
+    return (few or small) if incident.state == "quiet" and may_pass else (few and small)
+
+
+def _hosts(rows: Iterable[FailureRow], newest: PolicyVersion | None) -> tuple[MxHost, ...]:
+    last: dict[str, date] = {}
+    for row in rows:
+        if row.mx_host:
+            last[row.mx_host] = max(row.day, last.get(row.mx_host, row.day))
+    return tuple(
+        MxHost(name=name, last_seen=day, covered=newest.covers(name) if newest and newest.mx else None)
+        for name, day in sorted(last.items())
+    )
+
+
+# --- The verdict -----------------------------------------------------------------------------------------------------
+
+
+def _judge(
+    domain: str, view: _View, newest: PolicyVersion | None, until: date, *, any_report: bool
+) -> tuple[ReadinessVerdict, list[Reason]]:
+    against = list(_against(view.faults))
+    missing = list(_missing(domain, view, newest, until, any_report=any_report))
+    verdict: ReadinessVerdict = "not-ready" if against else "not-enough-seen" if missing else "ready"
+    return verdict, [*against, *missing, *_told(view, newest)]
+
+
+def _against(faults: Iterable[Fault]) -> Iterator[Reason]:
+    for fault in faults:
+        if fault.state in ("open", "watch") and not fault.noise:
+            text = (
+                f"{_name(fault)} goes on, as far as is reported: {_size(fault)}. Under enforce {_WOULD[fault.would]}."
+            )
+            yield Reason(code="fault-open", bearing="against", text=text)
+
+
+_WOULD: dict[ConsequenceKind, str] = {
+    "refused": "no mail is delivered to a host where this fails; what no other host takes bounces at last",
+    "delayed": "senders hold this mail back until a retry succeeds",
+}
+
+
+def _name(fault: Fault) -> str:
+    return f"Incident {fault.id} ({names([fault.title])} at {domain_name(fault.place)})"
+
+
+def _size(fault: Fault) -> str:
+    days = (
+        f"on {fault.first_seen}"
+        if fault.first_seen == fault.last_seen
+        else f"from {fault.first_seen} to {fault.last_seen}"
+    )
+    share = percent(fault.failed, fault.sessions)
+    return f"{count(fault.failed, 'session')} {days}, {share} of those reported then, by {names(fault.senders)}"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share; one that is not nothing never reads 0 %."""
+    share = 100 * part / whole if whole else 0.0
+    return "<0.01 %" if 0 < share < 0.01 else f"{share:.2f} %" if 0 < share < 1 else f"{share:.1f} %"
+
+
+def _missing(
+    domain: str, view: _View, newest: PolicyVersion | None, until: date, *, any_report: bool
+) -> Iterator[Reason]:
+    name = domain_name(domain)
+    if not any_report:
+        yield _lack("no-reports", f"No report on {name} came in these days, so nothing is known of it.")
+        return
+    if not view.sessions:
+        text = f"No session under an MTA-STS policy is reported of {name}: its senders found no policy, or used DANE."
+        yield _lack("no-sts", text)
+        return
+    if newest is not None and newest.mode == "none":
+        text = (
+            f"The newest policy that senders report (since {newest.first_day}) is in mode none: nobody checks anything."
+        )
+        yield _lack("mode-none", text)
+    last = view.days[-1] if view.days else None
+    if last is not None and last < until - STALE:
+        text = f"The last report under MTA-STS is of {last}: what came after that nobody has told."
+        yield _lack("reports-old", text)
+    for fault in view.faults:
+        if fault.state == "unknown" and not fault.noise:
+            text = f"{_name(fault)} may go on, and nobody can tell: {_size(fault)}."
+            yield _lack("fault-unknown", text)
+    yield from _too_little(view)
+
+
+def _too_little(view: _View) -> Iterator[Reason]:
+    clean = view.clean
+    since = f" since {view.last_bad}, when a fault was seen last" if view.last_bad else ""
+    if len(clean) < DAYS_NEEDED:
+        yield _lack(
+            "fault-lately-over" if view.last_bad and len(view.days) >= DAYS_NEEDED else "few-days",
+            f"{count(len(clean), 'reported day')}{since}; {DAYS_NEEDED} are needed, {DAYS_BETTER} are better.",
+        )
+    known = [sender for sender in view.senders if not sender.loop and sender.days >= SENDER_DAYS]
+    if len(known) < SENDERS_NEEDED:
+        who = f" ({names([sender.sender for sender in known])})" if known else ""
+        yield _lack(
+            "few-senders",
+            f"{count(len(known), 'sender')}{who} reported under MTA-STS on {SENDER_DAYS} days or more; "
+            f"{SENDERS_NEEDED} are needed, best large ones that apply it, such as Google and Microsoft.",
+        )
+
+
+def _lack(code: str, text: str) -> Reason:
+    return Reason(code=code, bearing="missing", text=text)
+
+
+def _told(view: _View, newest: PolicyVersion | None) -> Iterator[Reason]:
+    """What speaks for it, and what has no say and is to be known."""
+    yield from _of_mode(newest, view.sessions)
+    clean = view.clean
+    if clean:
+        who = [sender.sender for sender in view.senders if not sender.loop]
+        text = (
+            f"{count(len(clean), 'reported day')} from {clean[0]} to {clean[-1]} without a fault that counts, "
+            f"{count(view.sessions, 'session')} in all from {names(who)}."
+        )
+        goes_on = any(fault.state != "quiet" and not fault.noise for fault in view.faults)
+        if not goes_on and (len(clean) >= DAYS_NEEDED or not view.last_bad):
+            yield Reason(code="clean", bearing="for", text=text)
+        if DAYS_NEEDED <= len(clean) < DAYS_BETTER and not goes_on:
+            yield _note(
+                "more-days-better",
+                f"{DAYS_BETTER} clean days are better than {len(clean)}: they also hold what happens once a month, "
+                "such as a renewal or a backup host's turn.",
+            )
+    for fault in view.faults:
+        if fault.noise:
+            why = "passes by itself, delays little" if fault.would == "delayed" else "one sender, one day"
+            yield _note("noise", f"{_name(fault)}: {_size(fault)}. Too little to count ({why}).")
+        elif fault.state == "quiet":
+            yield _note("fault-over", f"{_name(fault)} is over, as far as is reported: {_size(fault)}.")
+    if view.policy_fault is not None:
+        yield _note(
+            "policy-not-had",
+            f"In {count(view.policy_faults, 'session')}, last on {view.policy_fault}, the sender could not have the "
+            "policy, or not read it. Enforce refuses nothing for that, and protects nothing there either.",
+        )
+    if view.sessions:
+        yield _note(
+            "hosts-not-seen",
+            "Reports name only MX hosts that fail. A host that nobody used in these days, such as a backup, was not "
+            "tried: tlsrpt policy check looks at each.",
+        )
+
+
+def _of_mode(newest: PolicyVersion | None, sessions: int) -> Iterator[Reason]:
+    if newest is None:
+        if sessions:
+            yield _note(
+                "mode-not-shown", "No report quotes the policy, so its mode is not known: see tlsrpt policy check."
+            )
+        return
+    since = f"since {newest.first_day} at the latest ({count(len(newest.holders), 'sender')})"
+    if newest.mode == "enforce":
+        yield _note("already-enforce", f"Senders report mode enforce already, {since}: what fails is refused today.")
+    elif newest.mode == "testing":
+        yield _note("mode-testing", f"Senders report mode testing, {since}: what fails is delivered all the same.")
+
+
+def _note(code: str, text: str) -> Reason:
+    return Reason(code=code, bearing="note", text=text)
+
+
+def _said_of_proof(verdict: ReadinessVerdict, proven: ReadinessVerdict | None, reports: int) -> Iterator[Reason]:
+    if proven is None and reports:
+        yield _note("nothing-signed", "No report is signed by its submitter (DKIM): anybody could have made these up.")
+    elif proven is not None and proven != verdict:
+        yield _note(
+            "proven-differs",
+            f"By the reports that their submitter signed (DKIM) alone the verdict is {proven}: the others could have "
+            "been made up by anybody.",
+        )
+
+
+def _of_hosts(hosts: Iterable[MxHost]) -> Iterator[Reason]:
+    for host in hosts:
+        if host.covered is False:
+            yield _note(
+                "mx-not-covered",
+                f"{domain_name(host.name)} is named in failures up to {host.last_seen}, and the newest policy does not "
+                "list it: under enforce no mail goes there. Is it still among the MX records?",
+            )
+
+
+def _headline(domain: str, verdict: ReadinessVerdict, view: _View, mode: str | None, reasons: Sequence[Reason]) -> str:
+    name = domain_name(domain)
+    share = f"{count(view.refused, 'session')} of {view.sessions:,} ({percent(view.refused, view.sessions)})"
+    already = mode == "enforce"
+    if verdict == "not-ready":
+        if already:
+            return f"{name} is in enforce and loses mail: {share} failed so that senders refuse or delay it."
+        return f"{name} is not ready for enforce: it would have refused or delayed {share}, and that goes on."
+    if verdict == "not-enough-seen":
+        lack = next(reason for reason in reasons if reason.bearing == "missing")
+        start = "in enforce already; whether that is well can't be said" if already else "can't be judged"
+        return f"{name} {'is ' if already else ''}{start} yet. {lack.text}"
+    if already:
+        lost = share if view.refused else f"none of {count(view.sessions, 'session')}"
+        return f"{name} is in enforce already, and nothing speaks against it: {lost} refused or delayed."
+    if not view.refused:
+        return f"{name} may move to enforce: it would have refused none of {count(view.sessions, 'session')}."
+    return (
+        f"{name} may move to enforce: it would have refused or delayed {share}, and nothing of that goes on or counts."
+    )
+
+
+def _steps(
+    domain: str, verdict: ReadinessVerdict, view: _View, mode: str | None, reasons: Sequence[Reason]
+) -> Iterator[str]:
+    codes = {reason.code for reason in reasons if reason.bearing == "missing"}
+    if verdict == "not-ready":
+        for fault in view.faults:
+            if fault.state in ("open", "watch") and not fault.noise:
+                yield f"Mend incident {fault.id}, {names([fault.title])}: tlsrpt incidents {fault.id}"
+        if mode == "enforce":
+            yield f"Or go back to testing until it is mended, with a new id: tlsrpt policy make {domain} --mode testing"
+        else:
+            yield f"Stay in testing, and ask again after {DAYS_NEEDED} reported days without it."
+    elif "no-reports" in codes:
+        yield f"See whether reports can come: tlsrpt record check {domain}"
+    elif codes & {"no-sts", "mode-none"}:
+        yield f"Publish a policy in mode testing: tlsrpt policy make {domain} --mode testing"
+        yield f"Ask again after {DAYS_NEEDED} reported days."
+    elif verdict == "not-enough-seen":
+        yield "Stay as it is, and ask again when more days are reported; reports come a day late or more."
+    elif mode != "enforce":
+        yield f"Look at every MX host live: tlsrpt policy check {domain}"
+        yield f"Publish mode enforce with a new id: tlsrpt policy make {domain} --mode enforce"
+        yield "Keep reading the reports: in enforce a fault refuses mail."
