@@ -18,6 +18,8 @@ from tlsrpt.core.owned import Owned
 from tlsrpt.core.results import ConsequenceKind
 from tlsrpt.insight.coverage import Coverage, SilentDomain, find_coverage
 from tlsrpt.insight.facts import StoreFacts
+from tlsrpt.insight.hints import Hint as Hint
+from tlsrpt.insight.hints import find_hints
 from tlsrpt.insight.incident import CONSEQUENCES, Incident
 from tlsrpt.insight.incidents import LOOK_BACK, explain, find_incidents
 from tlsrpt.insight.rhythm import Rhythm
@@ -73,13 +75,6 @@ class SilentSender(Struct, frozen=True, kw_only=True):
     sender: str
     last_day: date
     why: str
-
-
-class Hint(Struct, frozen=True, kw_only=True):
-    """What could be done next for a domain where nothing is wrong."""
-
-    domain: str
-    text: str
 
 
 class Overview(Struct, frozen=True, kw_only=True):
@@ -146,6 +141,7 @@ def find_overview(store: Store, *, since: date, until: date, today: date, scope:
         latest=_latest(_rows(store, scope, before[0], today, ("domain",))),
         signed=summary(store, domain=alone, since=since, until=until, proven_only=True).totals.reports > 0,
     )
+    found = structs.replace(found, ready=find_hints(store, until=until, owns=scope.owns))
     seen = find_coverage(store, since=since, until=until, today=today, domain=alone)
     ceased = tuple(one for one in seen.silent_domains if scope.owns(one.domain) and _is_news(one.rhythm, since))
     if alone is None and not scope.everything:  # of who reports on some of many domains no rhythm is known
