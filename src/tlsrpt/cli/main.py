@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ingest": ("Receive", "Take reports in from files, mailboxes and archives, and keep them."),
     "summary": ("Understand", "Sessions and failures by domain, day, sender, MX host, result or policy."),
     "incidents": ("Understand", "What is wrong, since when, whose side, does it hurt, what to do."),
+    "readiness": ("Understand", "May a domain move MTA-STS to enforce; who holds an old policy."),
     "alerts": ("Understand", "Who was told what unasked, and what waits; a test message; one look."),
     "digest": ("Understand", "What changed in a week or a day, and what to do; as text, mail or HTML."),
     "failures": ("Understand", "What failed in some days, grouped as the incidents are."),
