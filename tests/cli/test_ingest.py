@@ -215,6 +215,20 @@ def test_limits_come_from_the_configuration(store: Path, tmp_path: Path) -> None
     assert "limits.failure_details" in done.stderr
 
 
+def test_what_a_document_holds_within_the_limits_is_kept_and_the_rest_can_be_had(store: Path, tmp_path: Path) -> None:
+    """Limits on rows count over all reports of a document; which one was passed stands in the quarantine."""
+    (tmp_path / "c.toml").write_text("[limits]\nfailure_details = 5\n")
+    one = (SAMPLES / "google-sts-failures.json").read_bytes()
+    two = tmp_path / "two.json"
+    two.write_bytes(one + b"\n" + one.replace(b'"report-id":"', b'"report-id":"other-'))
+    assert two.read_bytes().count(b"other-") == 1
+    result = ingest(store, "--config", tmp_path / "c.toml", two)
+    assert (result["new"], result["quarantined"]) == (1, 1)
+    assert "limits.failure_details" in tlsrpt("quarantine", "list", "--store", store).stdout
+    done = tlsrpt("quarantine", "retry", "--store", store)
+    assert (done.returncode, totals(store)["reports"]) == (0, 2), done.stdout
+
+
 def test_quarantine_is_read_again_when_the_reader_can(store: Path, tmp_path: Path) -> None:
     """What a limit kept out comes in once the limit is raised; the entry is settled, the report counted once."""
     (tmp_path / "c.toml").write_text("[limits]\nfailure_details = 2\n")

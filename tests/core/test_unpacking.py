@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from tlsrpt.core import unpacking
 from tlsrpt.core.errors import LimitError, NoReportError, ReportError
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.reading import read_document, read_reports
-from tlsrpt.core.unpacking import Leaf, unpack
+from tlsrpt.core.unpacking import Budget, Leaf, unpack
 
 JSON = (
     b'{"organization-name":"Sender Example","date-range":{"start-datetime":"2026-03-01T00:00:00Z","end-datetime":'
@@ -254,6 +255,22 @@ def test_what_is_left_of_the_budget_counts_for_all_members() -> None:
     )
     assert [found.member for found in document.reports] == ["0.json"]
     assert [type(fault) for fault in document.faults] == [LimitError]
+
+
+def test_limits_on_rows_count_for_all_members() -> None:
+    """An archive of reports within the limits may not make the store's one writer wait for millions of rows."""
+    data = zipped(("1.json", JSON), ("2.json", SECOND), ("3.json", JSON))
+    document = read_document(data, limits=Limits(policies=1))
+    assert [found.member for found in document.reports] == ["1.json"]
+    assert [str(fault) for fault in document.faults] == [
+        "2.json: more than 1 policies in one document; raise limits.policies"
+    ], "and nothing is read after it"
+    budget = Budget(Limits(policies=2))
+    for data in JSON, gzip.compress(SECOND):  # attachments of one mail
+        assert read_document(data, limits=budget.limits, budget=budget).reports
+    assert read_document(JSON, limits=budget.limits, budget=budget).faults
+    with pytest.raises(LimitError):
+        budget.count_report(msgspec.structs.replace(read_reports(JSON)[0].report, policies=()))
 
 
 PACKINGS = {

@@ -22,8 +22,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     message_depth: Annotated[int, Meta(ge=1, description="multiparts and forwarded messages inside each other")] = 10
     message_parts: Annotated[int, Meta(ge=1, description="MIME parts in one message")] = 1_000
     json_depth: Annotated[int, Meta(ge=5, description="nesting of the JSON text")] = 32
-    policies: Annotated[int, Meta(ge=1, description="policies in one report")] = 10_000
-    failure_details: Annotated[int, Meta(ge=1, description="failure-details in one report, over all policies")] = (
+    policies: Annotated[int, Meta(ge=1, description="policies in one document, over all its reports")] = 10_000
+    failure_details: Annotated[int, Meta(ge=1, description="failure-details in one document, over all its reports")] = (
         100_000
     )
     string_length: Annotated[int, Meta(ge=64, description="characters in one string")] = 65_536

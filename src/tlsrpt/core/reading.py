@@ -25,6 +25,7 @@ from tlsrpt.core.report import Report
 from tlsrpt.core.unpacking import Budget, Leaf, unpack
 
 _TOP = Place()
+_ROWS = ("policies", "failure_details")
 _ARCHIVES = ("zip", "tar")
 _RFC_KEY = re.compile(r'"(organi[sz]ation[-_]name|date[-_]range|contact[-_]info|report[-_]id|policies)"', re.IGNORECASE)
 _START = 64 * 1024  # characters in which a broken text is looked at for what it was
@@ -85,29 +86,28 @@ def read_document(
         submitter: what TLS-Report-Submitter said; names the sender of a report that does not.
         file_name: the name it was sent under; evidence, as above, and for the window (F-23).
         strict: a deviation makes a report a fault (StrictError).
-        budget: what other attachments of the same mail have left to unpack; None: all that the limits allow.
+        budget: what other attachments of the same mail have left; None: all that the limits allow.
     """
+    budget = budget or Budget(limits)
     usual = None if strict else _usual(data, limits, budget)
     if usual is not None:
+        try:
+            budget.count_report(usual.report)
+        except LimitError as error:
+            return Document(faults=(error,))
         return Document(reports=(usual,))
     labelled = bool(report_domain or submitter or (file_name and parse_file_name(file_name)))
     around = Around(report_domain, submitter, parse_file_name(file_name) if file_name else None)
     reports: list[ReadReport] = []
     faults: list[ReportError] = []
     others: list[Other] = []
-    for leaf in unpack(data, limits, budget):
-        if isinstance(leaf, ReportError):
-            faults.append(leaf)
-            continue
-        name = leaf.member.rpartition("/")[2]
-        inner = around._replace(file_name=parse_file_name(name)) if name else around
-        for item in _read_leaf(leaf, limits, inner, labelled or inner.file_name is not None, strict):
-            if isinstance(item, ReadReport):
-                reports.append(item)
-            elif isinstance(item, ReportError):
-                faults.append(item)
-            else:
-                others.append(item)
+    for item in _read_each(data, around, labelled, strict, budget):
+        if isinstance(item, ReadReport):
+            reports.append(item)
+        elif isinstance(item, ReportError):
+            faults.append(item)
+        else:
+            others.append(item)
     if not (reports or faults or others):
         others.append(Other(what="an empty archive"))
     reports = [_with_packing(read, alone=len(reports) == 1) for read in reports]
@@ -186,6 +186,29 @@ def _usual(data: bytes, limits: Limits, budget: Budget | None = None) -> ReadRep
     if budget is not None and report is not None:
         budget.left = left - len(content)
     return None if report is None else ReadReport(report=report, packing=("gzip",))
+
+
+def _read_each(
+    data: bytes, around: Around, labelled: bool, strict: bool, budget: Budget
+) -> Iterator[ReadReport | ReportError | Other]:
+    """Everything in a document; after a limit on rows nothing follows, for whoever passed it may go on for long."""
+    limits = budget.limits
+    for leaf in unpack(data, limits, budget):
+        if isinstance(leaf, ReportError):
+            yield leaf
+            continue
+        name = leaf.member.rpartition("/")[2]
+        inner = around._replace(file_name=parse_file_name(name)) if name else around
+        for item in _read_leaf(leaf, limits, inner, labelled or inner.file_name is not None, strict):
+            if isinstance(item, ReadReport):
+                try:
+                    budget.count_report(item.report)
+                except LimitError as error:
+                    yield _within(error, leaf)
+                    return
+            yield item
+            if isinstance(item, LimitError) and item.limit in _ROWS:
+                return
 
 
 def _read_leaf(

@@ -19,6 +19,7 @@ from msgspec import Struct
 from tlsrpt.core.errors import LimitError, ReportError
 from tlsrpt.core.findings import DOCUMENT, SENDERS_FAULT, Finding
 from tlsrpt.core.limits import DEFAULT_LIMITS, Limits
+from tlsrpt.core.report import Report
 from tlsrpt.core.text import printable
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -79,10 +80,15 @@ class _Damaged(Exception):  # noqa: N818 - never leaves this file
 
 
 class Budget:
-    """What is left to decompress in one document, over all its layers and members; in a mail, over its attachments."""
+    """What is left of the limits in one document, over all its layers and members; in a mail, over its attachments.
+
+    Bytes, files, and what the reports in them may have in all: a store keeps a document in one transaction, so that
+    what one document may hold is how long all others wait.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits, self.left, self.members = limits, limits.decompressed_bytes, 0
+        self.policies, self.failure_details = limits.policies, limits.failure_details
 
     def check(self, output: int, compressed: int) -> None:
         """Refuse an output that goes past a limit."""
@@ -97,6 +103,20 @@ class Budget:
         self.members += 1
         if self.members > self.limits.archive_members:
             raise LimitError(f"more than {self.limits.archive_members} files in the archive", limit="archive_members")
+
+    def count_report(self, report: Report) -> None:
+        """Count what one more report has; one without policies takes a row, too.
+
+        Raises:
+            LimitError: that is too much, and so is every report from here on.
+        """
+        self.policies -= max(1, len(report.policies))
+        self.failure_details -= sum(len(entry.failure_details or ()) for entry in report.policies)
+        if self.policies < 0:
+            raise LimitError(f"more than {self.limits.policies} policies in one document", limit="policies")
+        if self.failure_details < 0:
+            what = f"more than {self.limits.failure_details} failure-details in one document"
+            raise LimitError(what, limit="failure_details")
 
 
 def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> Iterator[Leaf | ReportError]:
