@@ -26,6 +26,7 @@ from tlsrpt.core.limits import Limits
 from tlsrpt.core.owned import Owned
 from tlsrpt.dns.exchange import Exchange, Server
 from tlsrpt.dns.resolver import Resolver
+from tlsrpt.intake import keeper
 from tlsrpt.intake.dkim import Verifier
 from tlsrpt.intake.keeper import Keeper
 from tlsrpt.intake.rates import Rates
@@ -111,6 +112,19 @@ def test_whoever_waits_shares_a_commit(tmp_path: Path) -> None:
 
     assert with_reception(tmp_path, work) < 30
     assert kept(tmp_path / "store.db") == 300
+
+
+def test_documents_of_many_rows_do_not_share_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed, a report of 100,000 rows is small: five hundred in one commit would hold up all others for minutes."""
+    monkeypatch.setattr(keeper, "BATCH_ROWS", 1)
+    large = [corpus.as_gzip(document) for document in corpus.documents("large", 6)]
+
+    async def work(at: Surroundings) -> int:
+        taken = await asyncio.gather(*(at.desk.take(report, way=HTTPS) for report in large))
+        assert {one.outcome for one in taken} == {"new"}
+        return at.keeper.batches
+
+    assert with_reception(tmp_path, work) == 6
 
 
 def test_a_report_that_comes_twice_at_once_is_counted_once(tmp_path: Path) -> None:

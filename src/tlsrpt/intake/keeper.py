@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from tlsrpt.core.errors import StoreBusyError, StoreError
-from tlsrpt.store.rows import Prepared
+from tlsrpt.store.rows import Prepared, PreparedReport
 from tlsrpt.store.sqlite import Store, open_store
 from tlsrpt.store.values import Kept
 
@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 BATCH_DOCUMENTS = 500
 BATCH_BYTES = 8 * 1024 * 1024
+BATCH_ROWS = 20_000  # under a second; 8 MiB of packed reports can be millions
 BUSY_S = 10.0  # is waited for another process that writes; senders are told to come again then
 HURRY_S = 0.5  # is waited once we are being stopped: several may have to wait, one after the other
 
@@ -141,7 +142,7 @@ class Keeper:
         """
         documents: list[_Document] = []
         jobs: list[_Job] = []
-        size = 0
+        size = rows = 0
         waiting = self._queue.get()
         if company:
             time.sleep(COMPANY_S)
@@ -149,9 +150,10 @@ class Keeper:
             if isinstance(waiting, _Document):
                 documents.append(waiting)
                 size += waiting.size
+                rows += _rows(waiting.prepared)
             else:
                 jobs.append(waiting)
-            if len(documents) >= BATCH_DOCUMENTS or size >= BATCH_BYTES:
+            if len(documents) >= BATCH_DOCUMENTS or size >= BATCH_BYTES or rows >= BATCH_ROWS:
                 return documents, jobs, True
             try:
                 waiting = self._queue.get_nowait()
@@ -199,6 +201,11 @@ class Keeper:
                 future.set_exception(copy(result))  # a copy each: raising one writes into it
             else:
                 future.set_result(result)
+
+
+def _rows(prepared: Prepared) -> int:
+    """How many rows of policies and failures a document becomes, which is how long it takes to keep."""
+    return sum(len(one.policies) + len(one.failures) for one in prepared.items if isinstance(one, PreparedReport))
 
 
 def _nothing(_trouble: str) -> None:
