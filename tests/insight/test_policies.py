@@ -130,6 +130,18 @@ def test_a_policy_that_was_taken_back_is_not_the_newest() -> None:
     assert found.newest.mx == (MX1,)
 
 
+def test_an_old_policy_of_a_sender_that_reports_seldom_is_not_the_newest() -> None:
+    """It comes up late, and nobody was seen to change to it."""
+    found = judged(quoted("a.example", 20, 4, OLD), quoted("a.example", 3, 0, NEW), quoted("weekly.example", 1, 1, OLD))
+    third = lines("mx: mx0.orchard.example")
+    later = judged(
+        quoted("a.example", 20, 4, OLD), quoted("a.example", 3, 0, NEW), quoted("weekly.example", 1, 1, third)
+    )
+    for each in (found, later):
+        assert each.newest is not None
+        assert (each.newest.mx, each.change) == ((MX1, MX2), "not-yet")
+
+
 def test_the_order_of_lines_and_capitals_make_no_other_policy() -> None:
     """F-33: Google wrote max_age before mx; some owners' files have capitals and CR."""
     shuffled = ("version: STSv1", "max_age: 604800", f"mx: {MX2.upper()}", f"mx: {MX1}.\r", "mode: enforce")

@@ -31,7 +31,6 @@ from tests.insight.scenarios import (
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.sample import (
     KINDS,
-    PROFILES,
     Event,
     SampleReport,
     StsPolicy,
@@ -53,6 +52,7 @@ from tlsrpt.insight.readiness import (
 from tlsrpt.intake.door import open_document
 from tlsrpt.store.rows import Prepared, prepare
 from tlsrpt.store.sqlite import Store, open_store
+from tlsrpt.store.values import PROVEN
 
 Look = Callable[..., Readiness]
 few = settings(max_examples=25, deadline=None)
@@ -267,22 +267,27 @@ def test_a_host_that_the_policy_does_not_list_is_named(seen: Look) -> None:
     assert found.faults[0].place in (MX2, POLICY_HOST)
 
 
-def test_nobody_can_make_a_domain_ready_with_unsigned_reports(empty: Path, tmp_path: Path) -> None:
-    """A forger in the senders' names reports clean days after the fault; the signed ones still show it."""
+@pytest.mark.parametrize(
+    ("ended", "verdict", "code"),
+    [
+        pytest.param(back(2), "not-ready", "fault-open", id="lately"),
+        pytest.param(back(20), "not-enough-seen", "fault-unknown", id="three weeks ago, and no signed report since"),
+    ],
+)
+def test_nobody_can_make_a_domain_ready_with_unsigned_reports(
+    empty: Path, tmp_path: Path, ended: date, verdict: str, code: str
+) -> None:
+    """A forger reports clean days in the senders' names after the fault; the signed reports do not show it as over."""
     path = tmp_path / "s.db"
     shutil.copy(empty, path)
-    signed = told(at_mx2("certificate-expired", back(20)), policies="testing")
+    fault = told(at_mx2("certificate-expired", back(25)), policies="testing")
     with open_store(str(path)) as store:
-        store.keep(history(signed, days=21))
-        before = look(store, LAST)
-        forged = told(policies="testing", senders=tuple(_as(name) for name in ("google", "microsoft")))
-        store.keep(history(forged, days=30, proven=False))
-        after = look(store)
-    assert (before.verdict, after.verdict, after.proven_verdict) == ("not-ready", "not-ready", "not-ready")
-
-
-def _as(name: str) -> Any:
-    return structs.replace(PROFILES[name], report_id="uuid")
+        store.keep([_taken(each, proven=True) for each in all_reports(fault, back(40), ended)])
+        store.keep([_taken(each) for each in all_reports(TESTING, ended + timedelta(days=1), LAST)])
+        found = look(store)
+    assert found.verdict == verdict
+    assert code in (reason.code for reason in found.reasons)
+    assert found.proven_verdict != "ready"
 
 
 def test_unsigned_failures_hold_it_back_and_that_is_said(seen: Look, empty: Path, tmp_path: Path) -> None:
@@ -377,7 +382,7 @@ def _days_after(truth: Truth, days: int) -> list[Prepared]:
     return [_taken(each) for each in all_reports(truth, TODAY, LAST + timedelta(days=days))]
 
 
-def _taken(report: SampleReport) -> Prepared:
+def _taken(report: SampleReport, *, proven: bool = False) -> Prepared:
     """A sample report through the door."""
     arrival = open_document(
         write(report, "json.gz"),
@@ -386,6 +391,9 @@ def _taken(report: SampleReport) -> Prepared:
         limits=Limits(),
         received_at=report.sent_at,
     )
+    if proven:
+        signed = tuple(structs.replace(each, dkim=PROVEN) for each in arrival.reports)
+        arrival = structs.replace(arrival, reports=signed)
     return prepare(arrival)
 
 

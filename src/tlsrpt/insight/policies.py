@@ -8,7 +8,7 @@ not list the new hosts makes its holder refuse them. A report shows what was app
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Literal
 
@@ -57,6 +57,7 @@ class PolicyVersion(Struct, frozen=True, kw_only=True):
     sessions: int
     failed: int
     holders: tuple[Holder, ...]  # most sessions first
+    came: date | None = None  # the first day on which a sender had changed to it; None: nobody was seen to change
     lacks: tuple[str, ...] = ()  # hosts of the newest that this one does not list
 
     def covers(self, host: str) -> bool:
@@ -118,13 +119,14 @@ _Key = tuple[Mode, tuple[str, ...], int | None]
 def _versions(rows: Iterable[PolicySeen]) -> list[PolicyVersion]:
     """One for each policy that can be read; one that can't is in force nowhere (RFC 8461 section 3.2)."""
     of: dict[_Key, list[PolicySeen]] = defaultdict(list)
-    last: dict[str, date] = {}
+    days: dict[str, list[date]] = defaultdict(list)
     for row in rows:
         key = _key(row.policy_string)
         if key is not None:
             of[key].append(row)
-            last[row.sender] = max(row.day, last.get(row.sender, row.day))
-    return [_version(key, own, last) for key, own in of.items()]
+            days[row.sender].append(row.day)
+    spans = {sender: (min(own), max(own)) for sender, own in days.items()}
+    return [_version(key, own, spans) for key, own in of.items()]
 
 
 def _key(lines: tuple[str, ...]) -> _Key | None:
@@ -135,12 +137,14 @@ def _key(lines: tuple[str, ...]) -> _Key | None:
     return mode, tuple(sorted({host.lower().removesuffix(".") for host in said.mx})), said.max_age
 
 
-def _version(key: _Key, rows: Sequence[PolicySeen], last: dict[str, date]) -> PolicyVersion:
+def _version(key: _Key, rows: Sequence[PolicySeen], spans: Mapping[str, tuple[date, date]]) -> PolicyVersion:
+    """One policy; `spans` are the first and last days on which each sender quoted any."""
     of: dict[str, list[PolicySeen]] = defaultdict(list)
     for row in rows:
         of[row.sender].append(row)
     mode, mx, max_age = key
-    holders = [_holder(sender, own, max_age, last[sender]) for sender, own in of.items()]
+    holders = [_holder(sender, own, max_age, spans[sender][1]) for sender, own in of.items()]
+    came = [one.first_day for one in holders if one.first_day > spans[one.sender][0]]
     return PolicyVersion(
         mode=mode,
         mx=mx,
@@ -151,6 +155,7 @@ def _version(key: _Key, rows: Sequence[PolicySeen], last: dict[str, date]) -> Po
         sessions=sum(row.successful + row.failed for row in rows),
         failed=sum(row.failed for row in rows),
         holders=tuple(sorted(holders, key=lambda one: (-one.sessions, one.sender))),
+        came=min(came, default=None),
     )
 
 
@@ -173,12 +178,17 @@ def held_until(day: date, max_age: int) -> date:
 
 
 def _newest(versions: Sequence[PolicyVersion]) -> PolicyVersion | None:
-    """The policy that was published last, as far as senders show it: the one that came up last.
+    """The policy that was published last, as far as senders show it: the one to which a sender changed last.
 
-    One that every sender which ever had it has given up again was taken back.
+    That one comes up late is no proof: a sender that reports seldom may have held it for long. One that every sender
+    which ever had it has given up again was taken back.
     """
     current = [one for one in versions if any(holder.latest for holder in one.holders)]
-    return max(current, key=lambda one: (one.first_day, one.last_day, one.sessions, one.mx), default=None)
+    return max(
+        current,
+        key=lambda one: (one.came or date.min, one.first_day, one.last_day, one.sessions, one.mx, one.mode),
+        default=None,
+    )
 
 
 def _lacking(version: PolicyVersion, newest: PolicyVersion) -> PolicyVersion:

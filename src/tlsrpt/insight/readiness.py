@@ -12,8 +12,8 @@ The rules, in one place:
   hundredth of the sessions and passes by itself.
 - Not enough seen: fewer than DAYS_NEEDED reported days since the last such fault, fewer than SENDERS_NEEDED senders
   that apply MTA-STS, no report of the last days, a fault that nobody can call over, or no policy at all.
-- Ready: neither. Whether it is so by signed reports alone, too, is looked at and said where it differs; what these
-  call a fault that goes on, no others can call over.
+- Ready: neither. Whether it is so by signed reports alone, too, is looked at and said where it differs; a fault that
+  these do not show as over, no others can call over.
 """
 
 from __future__ import annotations
@@ -141,16 +141,14 @@ def find_readiness(store: Store, domain: str, *, since: date, until: date, today
     newest = policies.newest
     totals = summary(store, domain=domain, since=since, until=until).totals
     view = _look(store, domain, since=since, until=until, today=today)
-    verdict, reasons = _judge(domain, view, newest, until, any_report=totals.reports > 0)
     signed = summary(store, domain=domain, since=since, until=until, proven_only=True).totals.reports
     proven: ReadinessVerdict | None = None
     if signed:
-        proven_policies = find_policies(store, domain, since=since, until=until, today=today, proven_only=True)
+        of = find_policies(store, domain, since=since, until=until, today=today, proven_only=True)
         proven_view = _look(store, domain, since=since, until=until, today=today, proven_only=True)
-        proven, _ = _judge(domain, proven_view, proven_policies.newest, until, any_report=True)
-        if proven == "not-ready" and verdict != "not-ready":
-            verdict = "not-ready"
-            reasons += [reason for reason in _against(proven_view.faults) if reason not in reasons]
+        proven, _ = _judge(domain, proven_view, of.newest, until, any_report=True)
+        view = _overruled(view, proven_view)
+    verdict, reasons = _judge(domain, view, newest, until, any_report=totals.reports > 0)
     reasons += list(_said_of_proof(verdict, proven, totals.reports))
     hosts = _hosts(failure_rows(store, domain=domain, since=since, until=until), newest)
     reasons += list(_of_hosts(hosts))
@@ -177,6 +175,16 @@ def find_readiness(store: Store, domain: str, *, since: date, until: date, today
         mx_hosts=hosts,
         policies=policies,
     )
+
+
+def _overruled(view: _View, proven: _View) -> _View:
+    """All that is seen, where nobody can call a fault over that signed reports do not show as over.
+
+    Anybody can make up clean days in a sender's name.
+    """
+    goes_on = {fault.id: fault for fault in proven.faults if fault.state in ("open", "unknown") and not fault.noise}
+    faults = [goes_on.get(fault.id, fault) if fault.state == "quiet" else fault for fault in view.faults]
+    return structs.replace(view, faults=tuple(sorted(faults, key=_worst_first)))
 
 
 # --- What enforce would do -------------------------------------------------------------------------------------------
