@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from tlsrpt.config import ReceiveConfig
-from tlsrpt.core.errors import OverloadError, StoreBusyError
+from tlsrpt.core.errors import RateError, StoreBusyError
 from tlsrpt.core.findings import Finding
 from tlsrpt.intake.room import Room
 from tlsrpt.intake.source import Desk, Status
@@ -83,7 +83,7 @@ class Recorder:
         if self.store_is_down or b"no store" in data:
             raise StoreBusyError("the disk is full")
         if b"too many" in data:
-            raise OverloadError("more than 60 a minute from one submitter", retry_after_s=20)
+            raise RateError("more than 60 a minute from one submitter", retry_after_s=20)
         known = any(data == before for before, _ in self.taken)
         outcome: Outcome = next((found for word, found in WORDS.items() if word in data), "known" if known else "new")
         self.taken.append((data, where))

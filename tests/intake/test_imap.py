@@ -20,7 +20,7 @@ from tests.httpsserver import Authority, make_authority
 from tests.intake.imapserver import Answer, ImapServer, Script, imap_server
 from tests.intake.recording import Recorder, a_mail
 from tlsrpt.config import ImapSource, OauthConfig
-from tlsrpt.core.errors import ConfigError, SourceError, TlsrptError
+from tlsrpt.core.errors import ConfigError, OverloadError, SourceError, TlsrptError
 from tlsrpt.core.limits import Limits
 from tlsrpt.intake.imap import Mailbox
 from tlsrpt.intake.imap_login import LoginRefusedError
@@ -314,6 +314,52 @@ def test_no_more_than_the_limit_is_asked_for_whatever_size_was_told(
     )
     drain(a_mailbox(authority, server.port, limits=Limits(compressed_bytes=1000)), recorder)
     assert any("BODY.PEEK[]<0.1001>" in command for command in server.commands)
+
+
+def test_messages_whose_size_nobody_tells_are_fetched_one_by_one_with_room_for_the_largest(
+    server: ImapServer, recorder: Recorder, authority: Authority
+) -> None:
+    """A hundred at once, each of any size, would be more than the room that was taken for them: none."""
+    server.script.messages = {n: a_mail("report", n) for n in range(1, 4)}
+    server.script.answers["UID FETCH"] = lambda command: (
+        b"* 1 FETCH (UID 1 RFC822.SIZE 0)\r\n* 2 FETCH (UID 2)\r\n* 3 FETCH (UID 3 RFC822.SIZE 0)\r\n{tag} OK done\r\n"
+        if "SIZE" in command
+        else None
+    )
+    room: list[int] = []
+    recorder.before = lambda data: room.append(recorder.room.bytes)
+    limits = Limits(compressed_bytes=4 * 1024 * 1024)
+    drain(a_mailbox(authority, server.port, limits=limits), recorder)
+    assert (len(recorder.documents), room) == (3, [limits.compressed_bytes] * 3)
+
+
+def test_a_large_message_that_finds_no_room_does_not_hold_up_small_ones(
+    server: ImapServer, recorder: Recorder, authority: Authority
+) -> None:
+    """Others fill the room for as long as they like. It is left, and fetched once there is room."""
+    sizes = {1: 100, 2: 900_000, 3: 100}
+    server.script.messages = {n: a_mail("report", n, size=size) for n, size in sizes.items()}
+    recorder.room.most_bytes = 1_000_000
+    mailbox = a_mailbox(authority, server.port)
+    with recorder.room.place(500_000), pytest.raises(OverloadError):
+        drain(mailbox, recorder)
+    assert [len(one) for one in recorder.documents] == [100, 100]
+    drain(mailbox, recorder)
+    assert len(recorder.documents) == 3
+
+
+def test_a_folder_full_of_one_senders_reports_does_not_hold_up_the_others(
+    server: ImapServer, recorder: Recorder, authority: Authority
+) -> None:
+    """The sender is over its rate; its reports wait, and are taken in the end."""
+    server.script.messages = {n: a_mail("too many" if n <= 150 else "report", n) for n in range(1, 161)}
+    mailbox = a_mailbox(authority, server.port)
+    with pytest.raises(OverloadError):
+        drain(mailbox, recorder)
+    assert len(recorder.documents) == 10
+    server.script.messages |= {n: a_mail("report", n) for n in range(1, 151)}
+    drain(mailbox, recorder)
+    assert len(recorder.documents) == 160
 
 
 def test_uids_that_do_not_last_are_no_place(server: ImapServer, recorder: Recorder, authority: Authority) -> None:

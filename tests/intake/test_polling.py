@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tests.intake.recording import Recorder
 from tlsrpt.config import ReceiveConfig
-from tlsrpt.core.errors import OverloadError, SourceError, StoreBusyError, StoreError, TlsrptError
+from tlsrpt.core.errors import OverloadError, RateError, SourceError, StoreBusyError, StoreError, TlsrptError
 from tlsrpt.intake.polling import (
     IN_A_ROW,
     MOST_PUT_OFF,
@@ -122,8 +122,14 @@ Handle = Callable[[Document, Place], Awaitable[bool]]
 
 
 def look_through(count: int, handle: Handle, *, room: Room | None = None, at_once: int = 8) -> Look:
-    look = Look(room or Room(ReceiveConfig()), PutOff(lambda: 0.0), at_once=at_once)
-    asyncio.run(look.through(each([Document(str(n), when=n, size=1) for n in range(count)]), handle))
+    return look_through_these([Document(str(n), when=n, size=1) for n in range(count)], handle, room, at_once)
+
+
+def look_through_these(
+    documents: list[Document], handle: Handle, room: Room | None = None, at_once: int = 8, most: int = 100
+) -> Look:
+    look = Look(room or Room(ReceiveConfig()), PutOff(lambda: 0.0), most=most, at_once=at_once)
+    asyncio.run(look.through(each(documents), handle))
     return look
 
 
@@ -174,8 +180,27 @@ def test_what_is_in_work_is_finished_when_the_source_breaks() -> None:
 def test_a_room_that_others_fill_is_waited_for_only_while_work_of_ours_ends() -> None:
     room = Room(ReceiveConfig(waiting_documents=3))
     assert look_through(20, failing(error=StoreError("")), room=room).handled == 20
-    with room.place(), room.place(), room.place(), pytest.raises(OverloadError):
-        look_through(20, failing(error=StoreError("")), room=room)
+    with room.place(), room.place(), room.place():
+        look = look_through(20, failing(error=StoreError("")), room=room)
+        assert (look.handled, type(look.trouble), look.left) == (0, OverloadError, 0)
+        with pytest.raises(OverloadError):
+            look_through(IN_A_ROW, failing(error=StoreError("")), room=room)
+
+
+def test_a_large_document_that_finds_no_room_does_not_hold_up_small_ones() -> None:
+    """It ended the look, time and again, while other sources were at work; and what is too large needs no room at all."""
+    sizes = [10, 1_000_000, 10, 2_000_000_000, 10]
+    documents = [Document(str(n), when=n, size=size) for n, size in enumerate(sizes)]
+    room = Room(ReceiveConfig(waiting_bytes=1024 * 1024))
+    with room.place(1024 * 1024 - 500):
+        look = look_through_these(documents, failing(error=StoreError("")), room, most=16_000_000)
+    assert (look.handled, look.left, type(look.trouble)) == (4, 1, OverloadError)
+
+
+def test_one_sender_over_its_rate_does_not_end_the_look() -> None:
+    """A thousand of its reports in a row say nothing of the next, which may be another's."""
+    look = look_through(1000, failing(*range(500), error=RateError("too many", retry_after_s=1)))
+    assert (look.handled, look.left, type(look.trouble)) == (500, 0, RateError)
 
 
 def test_trouble_is_said_once_and_over_when_it_is() -> None:

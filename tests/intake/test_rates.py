@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlsrpt.config import ReceiveConfig
-from tlsrpt.core.errors import OverloadError
+from tlsrpt.core.errors import OverloadError, RateError
 from tlsrpt.intake.rates import MOST_KEYS, Rates, client_key
 from tlsrpt.intake.room import Room
 
@@ -48,6 +48,20 @@ def test_over_any_stretch_no_more_is_let_in_than_two_measures_a_minute(pauses: l
             let_in.append(clock.now)
     for start in let_in:
         assert sum(start <= at < start + 60 for at in let_in) <= 2 * most
+
+
+def test_what_brings_more_than_a_minutes_measure_at_once_is_let_in_all_the_same() -> None:
+    """It could never come otherwise. It is owed for, for a minute at most."""
+    clock = Clock()
+    rates = Rates(60, clock, of="submitter")
+    rates.count_all({"a": 100_000, "b": 1})
+    with pytest.raises(RateError) as caught:
+        rates.count_all({"b": 1, "a": 1})
+    assert caught.value.retry_after_s == 62
+    for _ in range(59):
+        rates.count("b")  # nothing was counted where not all could be
+    clock.now += 62
+    rates.count("a")
 
 
 def test_none_is_no_limit_and_a_flood_of_addresses_costs_bounded_memory() -> None:

@@ -20,7 +20,7 @@ from bench import corpus
 from tests.intake.signing import sign
 from tests.service.lines import Lines
 from tlsrpt.config import QuarantineConfig, ReceiveConfig
-from tlsrpt.core.errors import OverloadError, StoreBusyError, StoreError
+from tlsrpt.core.errors import OverloadError, RateError, StoreBusyError, StoreError
 from tlsrpt.core.findings import Finding
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.owned import Owned
@@ -234,6 +234,19 @@ def test_one_submitter_cannot_take_all_the_room(tmp_path: Path) -> None:
         return kept
 
     assert with_reception(tmp_path, work, per_submitter=10) == 10
+
+
+def test_a_document_of_many_reports_is_kept_however_low_the_rate(tmp_path: Path) -> None:
+    """An archive of more than a minute's measure was put off for ever."""
+    many = b"\n".join(corpus.as_json(document) for document in corpus.documents("typical", 30, senders=1))
+
+    async def work(at: Surroundings) -> None:
+        await at.desk.take(gzip.compress(many), way=HTTPS)
+        with pytest.raises(RateError):
+            await at.desk.take(gzip.compress(many), way=HTTPS)
+
+    with_reception(tmp_path, work, per_submitter=10)
+    assert kept(tmp_path / "store.db") == 30
 
 
 def test_a_store_that_is_locked_is_tried_again_and_nothing_is_half_kept(tmp_path: Path) -> None:

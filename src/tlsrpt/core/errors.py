@@ -8,6 +8,7 @@ TlsrptError
  ├── NoReportError     no TLS report at all (a DMARC report, spam, a README): not broken, just something else
  ├── ConfigError       the configuration file or an option is wrong
  ├── OverloadError     too much at once; worth trying again after a while
+ │    └── RateError    from one sender alone; others are taken
  ├── SourceError       a source of reports can't be reached or used now
  └── StoreError        the store is missing, of another version, busy or full
       └── StoreBusyError   worth trying again: locked, disk full
@@ -81,6 +82,10 @@ class OverloadError(TlsrptError):
     def __init__(self, what: str, *, retry_after_s: int, where: str = "") -> None:
         self.retry_after_s = retry_after_s
         super().__init__(what, where=where)
+
+
+class RateError(OverloadError):
+    """One sender is over its rate; what others send is taken all the same."""
 
 
 class SourceError(TlsrptError):

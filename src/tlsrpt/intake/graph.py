@@ -192,7 +192,7 @@ class GraphMailbox:
         while True:
             found, more = await self._listed(mailbox, folder, since)
             desk.status.waiting = len(found)
-            look = Look(desk.room, self._put_off, at_once=2 * AT_ONCE)
+            look = Look(desk.room, self._put_off, most=self._most, at_once=2 * AT_ONCE)
             await look.through(each(found), partial(self._take, desk, mailbox, look))
             if not more or not look.handled:
                 break

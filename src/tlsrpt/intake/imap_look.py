@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tlsrpt.config import ImapSource
-from tlsrpt.core.errors import OverloadError, SourceError, StoreError, TlsrptError
+from tlsrpt.core.errors import OverloadError, RateError, SourceError, StoreError, TlsrptError
 from tlsrpt.core.limits import Limits
 from tlsrpt.core.text import printable
 from tlsrpt.intake.blocking import OneThread
@@ -180,16 +180,36 @@ class Look:
                     "left alone for its size", source=self._way.name, where=self._where(uid), size_bytes=size
                 )
                 self._desk.status.counts("too-large")
-        for batch in batches(uids, {uid: size for uid, size in sizes.items() if size <= most}):
+        # A server that tells no size, or 0, may send anything up to the limit.
+        fetched = {uid: size or most for uid, size in sizes.items() if size <= most}
+        for batch in batches(uids, fetched):
             try:
-                reserved = self._reserve(batch, sizes)
+                reserved = self._reserve(batch, fetched)
             except OverloadError:
-                for one in singly(batch):
-                    with self._reserve(one, sizes):
-                        await self._take_in(one)
+                await self._take_in_singly(batch, fetched)
             else:
                 with reserved:
                     await self._take_in(batch)
+
+    async def _take_in_singly(self, batch: Batch, sizes: Mapping[int, int]) -> None:
+        """What there is room for; the others are left, for a large one may else hold up small ones for ever.
+
+        Raises:
+            OverloadError: there is none for any.
+        """
+        refused = list[tuple[Batch, OverloadError]]()
+        for one in singly(batch):
+            try:
+                reserved = self._reserve(one, sizes)
+            except OverloadError as error:
+                refused.append((one, error))
+            else:
+                with reserved:
+                    await self._take_in(one)
+        if len(refused) == len(batch.fetched):
+            raise refused[0][1]
+        for one, why in refused:
+            self._leaves(one.fetched, one.covered, why)
 
     def _reserve(self, batch: Batch, sizes: Mapping[int, int]) -> contextlib.ExitStack:
         """Room for the messages, before their bytes are here."""
@@ -210,18 +230,24 @@ class Look:
         owed = self._owed
         owed.done += done
         owed.failed += failed
-        owed.left += [*left, *errors]
-        owed.covered += batch.covered
-        self._above -= sum(uid > self._place.uid for uid in batch.covered)
-        self._tell_waiting()
-        for error in errors.values():
-            self._note(error)
-        if errors and not (done or failed):
+        self._leaves([*left, *errors], batch.covered, *errors.values())
+        if not (done or failed):
             # Nothing can be kept now. Where something could, it is the matter of these messages: a full quarantine
             # takes no unreadable report, a submitter sent more than its share, and others must not wait for that.
-            raise next(iter(errors.values()))
+            for why in errors.values():
+                if not isinstance(why, RateError):
+                    raise why
         if len(owed.done) + len(owed.failed) >= PUT_AWAY:
             await self._settle()
+
+    def _leaves(self, left: Sequence[int], covered: Sequence[int], *errors: TlsrptError) -> None:
+        """These are dealt with, but for those that are left; and why."""
+        self._owed.left += left
+        self._owed.covered += covered
+        self._above -= sum(uid > self._place.uid for uid in covered)
+        self._tell_waiting()
+        for error in errors:
+            self._note(error)
 
     async def _take(self, uid: int, data: bytes) -> Taken | OverloadError | StoreError:
         try:

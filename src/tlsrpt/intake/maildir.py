@@ -411,7 +411,7 @@ class WatchedMaildir:
         while True:
             found = await hands.do(self._folder.unread, self._seen, self._put_off)
             desk.status.waiting = found.waiting
-            look = Look(desk.room, self._put_off, at_once=AT_ONCE)
+            look = Look(desk.room, self._put_off, most=self._most, at_once=AT_ONCE)
             await look.through(each(found.messages), partial(self._take, desk, hands, look))
             if not found.more or not look.handled:
                 break

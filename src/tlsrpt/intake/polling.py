@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from tlsrpt.core.errors import OverloadError, StoreError, TlsrptError
+from tlsrpt.core.errors import OverloadError, RateError, StoreError, TlsrptError
 from tlsrpt.intake.room import Place, Room
 from tlsrpt.intake.source import Desk
 
@@ -75,11 +75,11 @@ class PutOff:
         if len(self._known) > MOST_PUT_OFF:
             del self._known[next(iter(self._known))]
 
-    def longer(self, key: str, why: TlsrptError) -> None:
-        """Leave it alone for STORE_AGAIN_S, twice as long each time."""
+    def longer(self, key: str, why: TlsrptError, first_s: float = STORE_AGAIN_S) -> None:
+        """Leave it alone for a while, twice as long each time."""
         known = self._known.get(key)
         before = known.seconds if known is not None else 0.0
-        self.add(key, why, min(max(STORE_AGAIN_S, 2 * before), STORE_LONGEST_S))
+        self.add(key, why, min(max(first_s, 2 * before), STORE_LONGEST_S))
 
     def why(self, key: str) -> TlsrptError | None:
         """What it was put off for, while its time has not come yet."""
@@ -197,10 +197,15 @@ class Look:
     """One look through what waits.
 
     `trouble` is what a document could not be taken for, `left` the time of the oldest that could not.
+
+    Args:
+        most: bytes of a document; larger ones are handled without room for them, for they are not read.
+        at_once: documents in work.
     """
 
-    def __init__(self, room: Room, put_off: PutOff, *, at_once: int) -> None:
+    def __init__(self, room: Room, put_off: PutOff, *, most: int, at_once: int) -> None:
         self._room = room
+        self._most = most
         self._put_off = put_off
         self._at_once = at_once
         self._running: set[asyncio.Task[None]] = set()
@@ -216,7 +221,7 @@ class Look:
             handle: takes and acknowledges one document; gives whether it was dealt with. What it raises of
                 OverloadError and StoreError puts that one off, everything else ends the look.
         Raises:
-            OverloadError, StoreError: nothing can be taken; or there is no room, and nothing of ours in work.
+            OverloadError, StoreError: nothing can be taken.
         """
         try:
             async for document in documents:
@@ -226,8 +231,12 @@ class Look:
                     continue
                 while len(self._running) >= self._at_once:
                     await self._wait()
-                place = await self._place(document.size)
-                self._running.add(asyncio.create_task(self._one(document, place, handle)))
+                try:
+                    place = await self._place(document.size if document.size <= self._most else 0)
+                except OverloadError as error:  # for this one: what is smaller may find room
+                    self._puts_off(document, error)
+                else:
+                    self._running.add(asyncio.create_task(self._one(document, place, handle)))
             while self._running:
                 await self._wait()
         finally:
@@ -238,6 +247,11 @@ class Look:
                 await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _place(self, size: int) -> Place:
+        """Room, as soon as work of ours gives some back.
+
+        Raises:
+            OverloadError: others have it all.
+        """
         while True:
             try:
                 return self._room.place(size)
@@ -257,19 +271,27 @@ class Look:
             try:
                 dealt_with = await handle(document, place)
             except (OverloadError, StoreError) as error:
-                if isinstance(error, OverloadError):
-                    self._put_off.add(document.key, error, float(error.retry_after_s))
-                else:
-                    self._put_off.longer(document.key, error)
-                self.fails(document, error)
-                self._in_a_row += 1
-                if self._in_a_row >= IN_A_ROW:
-                    raise
+                self._puts_off(document, error)
             else:
                 self._in_a_row = 0
                 if dealt_with:
                     self.handled += 1
                     self._put_off.forget(document.key)
+
+    def _puts_off(self, document: Waiting, error: OverloadError | StoreError) -> None:
+        """It could not be taken; raises the error where that is so for too many in a row."""
+        if isinstance(error, RateError):  # others of that sender come first, perhaps many
+            self._put_off.longer(document.key, error, float(error.retry_after_s))
+        elif isinstance(error, OverloadError):
+            self._put_off.add(document.key, error, float(error.retry_after_s))
+        else:
+            self._put_off.longer(document.key, error)
+        self.fails(document, error)
+        if isinstance(error, RateError):  # which is no news about the next: it may be another sender's
+            return
+        self._in_a_row += 1
+        if self._in_a_row >= IN_A_ROW:
+            raise error
 
     def fails(self, document: Waiting, trouble: TlsrptError) -> None:
         """It could not be taken, and is left for another look. A person is told of the first that is no overload."""

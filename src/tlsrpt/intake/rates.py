@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-from tlsrpt.core.errors import OverloadError
+from tlsrpt.core.errors import RateError
 
 MOST_KEYS = 20_000  # the longest unseen is forgotten: it has its full measure again
 
@@ -29,21 +29,41 @@ class Rates:
         """Count one.
 
         Raises:
-            OverloadError: the minute's measure is spent; says after how many seconds there is one again.
+            RateError: the minute's measure is spent; says after how many seconds there is one again.
         """
+        if self._per_minute:
+            self._take({key: 1}, self._clock())
+
+    def count_all(self, keys: Mapping[str, int]) -> None:
+        """Count so many of each, all or none: what comes together is kept together.
+
+        One that is left of the measure is enough for however many: what brings more than a minute's measure would
+        else be refused for ever. It is owed then, up to another measure.
+
+        Raises:
+            RateError: one of the measures is spent.
+        """
+        if self._per_minute:
+            self._take(keys, self._clock())
+
+    def _take(self, keys: Mapping[str, int], now: float) -> None:
         most = self._per_minute
-        if not most:
-            return
-        now = self._clock()
-        left, when = self._left.pop(key, (float(most), now))
-        left = min(float(most), left + (now - when) * most / 60)
-        spent = left < 1
-        self._left[key] = (left if spent else left - 1, now)
-        if len(self._left) > MOST_KEYS:
+        left = {key: self._have(key, now) for key in keys}
+        least = min(left.values(), default=1.0)
+        spent = least < 1
+        for key, many in keys.items():
+            self._left[key] = (left[key] if spent else max(left[key] - many, float(-most)), now)
+            self._left.move_to_end(key)
+        while len(self._left) > MOST_KEYS:
             self._left.popitem(last=False)
         if spent:
-            wait_s = int((1 - left) * 60 / most) + 1
-            raise OverloadError(f"more than {most:,} a minute from one {self._of}", retry_after_s=wait_s)
+            wait_s = int((1 - least) * 60 / most) + 1
+            raise RateError(f"more than {most:,} a minute from one {self._of}", retry_after_s=wait_s)
+
+    def _have(self, key: str, now: float) -> float:
+        most = float(self._per_minute)
+        left, when = self._left.get(key, (most, now))
+        return min(most, left + (now - when) * most / 60)
 
 
 def client_key(address: str) -> str:

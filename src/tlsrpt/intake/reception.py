@@ -8,6 +8,7 @@ outcome or an error; nothing between the first byte and the commit is acknowledg
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -173,8 +174,7 @@ class Reception:
                 faults = [Fault(reason=_unproven(each, way), where=each.where) for each in unproven]
                 reports = [each for each in reports if each.dkim == "pass"]
                 arrival = replace(arrival, faults=(*arrival.faults, *faults))
-            for each in reports:
-                self._submitters.count(each.report.submitter)
+            self._submitters.count_all(Counter(map(_who_speaks, reports)))
             arrival = replace(arrival, reports=tuple(reports))
         prepared = prepare(arrival) if small else await self._in_thread(partial(prepare, arrival))
         return await self._keep(prepared, len(data), way)
@@ -287,6 +287,11 @@ def _look_at(
         dkim_domain=proof.domain,
         foreign=foreign,
     )
+
+
+def _who_speaks(incoming: IncomingReport) -> str:
+    """Whose rate a report counts for. What others send in a name does not use up what is proven to come from it."""
+    return f"{incoming.report.submitter} proven" if incoming.dkim == "pass" else incoming.report.submitter
 
 
 def _is_ours(incoming: IncomingReport, owned: Owned) -> bool:

@@ -201,7 +201,7 @@ class Bucket:
     async def _look(self, desk: Desk, store: S3Store) -> TlsrptError | None:
         """Look through all that lies there; gives what some of it could not be taken for."""
         desk.status.waiting = 0
-        look = Look(desk.room, self._put_off, at_once=AT_ONCE)
+        look = Look(desk.room, self._put_off, most=self._most, at_once=AT_ONCE)
         async with aclosing(self._waiting(desk, store)) as waiting:
             await look.through(waiting, partial(self._take, desk, store, look))
         self._seen.whole(look.left)
