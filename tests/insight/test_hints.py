@@ -36,7 +36,7 @@ def answers(empty: Path, truth: Truth, *, days: int = 30) -> tuple[list[str], st
             hints = find_hints(store, until=LAST, owns=lambda _: True)
             found = find_readiness(store, DOMAIN, since=back(89), until=TODAY, today=TODAY)
             overview = find_overview(store, since=back(6), until=LAST, today=TODAY)
-    assert overview.ready == hints
+            assert overview.ready == hints == find_hints(store, until=LAST, owns=lambda _: False, domain=DOMAIN)
     return [hint.domain for hint in hints], found.verdict
 
 

@@ -178,6 +178,15 @@ def test_a_policy_that_cannot_be_had_refuses_nothing(seen: Look, kind: str) -> N
     assert "policy-not-had" in codes(found, "note")
 
 
+def test_a_policy_that_hardly_anybody_gets_is_to_be_mended_first(seen: Look) -> None:
+    """What is not checked is no evidence, and enforce would protect nothing; that it refuses nothing does not matter."""
+    found = seen(told(at_policy("policy-not-found", back(9)), policies="testing"))
+    assert (found.verdict, found.refused) == ("not-enough-seen", 0)
+    assert codes(found, "missing") == ["policy-not-had"]
+    assert found.days < 30
+    assert found.steps[0].endswith(f"tlsrpt policy check {DOMAIN}")
+
+
 def test_what_enforce_turns_into_a_loss() -> None:
     """What testing delivers and enforce does not; an unknown type is taken for one of these."""
     lost = {name for name in (*KINDS_OF_RESULTS, "made-up", "") if would_lose(name, None)}

@@ -38,27 +38,34 @@ class Hint(Struct, frozen=True, kw_only=True):
     text: str
 
 
-def find_hints(store: Store, *, until: date, owns: Callable[[str], bool]) -> tuple[Hint, ...]:
-    """The report domains in testing that may move to enforce, as of a UTC day, by name."""
+def find_hints(
+    store: Store, *, until: date, owns: Callable[[str], bool], domain: str | None = None
+) -> tuple[Hint, ...]:
+    """The domains in testing that may move to enforce, as of a UTC day, by name.
+
+    Args:
+        owns: which report domains it is about.
+        domain: the one that it is about, where it is one.
+    """
     since = until - timedelta(days=DAYS_BETTER - 1)
     of: dict[str, list[StsSender]] = defaultdict(list)
-    for row in sts_senders(store, since=since, until=until):
+    for row in sts_senders(store, domain=domain, since=since, until=until):
         if row.total > row.reports or row.failed:  # else it may be a loop of report mails (D-74)
             of[row.domain].append(row)
     enough = {
-        domain: senders
-        for domain, senders in of.items()
-        if is_domain(domain) and owns(domain) and _is_enough(senders, until)
+        name: senders
+        for name, senders in of.items()
+        if is_domain(name) and (domain is not None or owns(name)) and _is_enough(senders, until)
     }
     if not enough:
         return ()
-    spoilt = _spoilt(store, enough, since, until)
-    clean = {domain: max(row.last_day for row in own) for domain, own in enough.items() if domain not in spoilt}
+    spoilt = _spoilt(store, domain, enough, since, until)
+    clean = {name: max(row.last_day for row in own) for name, own in enough.items() if name not in spoilt}
     quoted = policies_on(store, clean.items())
     return tuple(
-        _hint(domain, enough[domain])
-        for domain in sorted(clean)
-        if {mode_of(lines) for lines in quoted.get(domain, ()) if lines} == {"testing"}
+        _hint(name, enough[name])
+        for name in sorted(clean)
+        if {mode_of(lines) for lines in quoted.get(name, ()) if lines} == {"testing"}
     )
 
 
@@ -68,23 +75,29 @@ def _is_enough(senders: Sequence[StsSender], until: date) -> bool:
     return fresh and len(known) >= SENDERS_NEEDED and max(row.days for row in known) >= DAYS_NEEDED
 
 
-def _spoilt(store: Store, of: Mapping[str, Sequence[StsSender]], since: date, until: date) -> set[str]:
-    """Domains of which enforce would have refused more than a session or two that one sender met on one day."""
+def _spoilt(
+    store: Store, domain: str | None, of: Mapping[str, Sequence[StsSender]], since: date, until: date
+) -> set[str]:
+    """Domains of which enforce would have refused, or whose policy could not be had in, more than a session or two.
+
+    Those one sender may meet on one day.
+    """
     met: dict[str, dict[tuple[str, date], int]] = defaultdict(lambda: defaultdict(int))
     told: dict[tuple[str, str], int] = defaultdict(int)
-    for domain, sender, day, result_type, reason, failed in failing_under_sts(store, since=since, until=until):
-        told[domain, sender] += failed
+    rows = failing_under_sts(store, domain=domain, since=since, until=until)
+    for name, sender, day, result_type, reason, failed in rows:
+        told[name, sender] += failed
         known = decode(reason, result_type) if reason else None
         cause = CAUSES[known.points_to[0]] if known is not None and known.points_to else None
-        if would_lose(result_type, cause) is not None:
-            met[domain][sender, day] += failed
+        if would_lose(result_type, cause) is not None or result_type.startswith("sts-"):
+            met[name][sender, day] += failed
     spoilt = set()
-    for domain, senders in of.items():
+    for name, senders in of.items():
         usual = {row.sender: row.total / row.days for row in senders}  # sessions a day
-        without_details = any(row.failed > told[domain, row.sender] for row in senders)
-        losses = [(usual.get(sender, 0), failed) for (sender, _), failed in met[domain].items()]
+        without_details = any(row.failed > told[name, row.sender] for row in senders)
+        losses = [(usual.get(sender, 0), failed) for (sender, _), failed in met[name].items()]
         if without_details or len(losses) > 1 or any(not _is_noise(failed, daily) for daily, failed in losses):
-            spoilt.add(domain)
+            spoilt.add(name)
     return spoilt
 
 

@@ -141,7 +141,7 @@ def find_overview(store: Store, *, since: date, until: date, today: date, scope:
         latest=_latest(_rows(store, scope, before[0], today, ("domain",))),
         signed=summary(store, domain=alone, since=since, until=until, proven_only=True).totals.reports > 0,
     )
-    found = structs.replace(found, ready=find_hints(store, until=until, owns=scope.owns))
+    found = structs.replace(found, ready=find_hints(store, until=until, owns=scope.owns, domain=alone))
     seen = find_coverage(store, since=since, until=until, today=today, domain=alone)
     ceased = tuple(one for one in seen.silent_domains if scope.owns(one.domain) and _is_news(one.rhythm, since))
     if alone is None and not scope.everything:  # of who reports on some of many domains no rhythm is known

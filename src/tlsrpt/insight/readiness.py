@@ -3,7 +3,7 @@
 Under enforce a sender does not deliver to a host that fails a check (RFC 8461 section 5). So what counts is: which of
 the sessions that were reported under MTA-STS would then have been refused, whether that goes on, and whether enough was
 seen. A policy that can't be fetched refuses nothing: without a copy of it mail is delivered as without MTA-STS (section
-3.3). Sessions under DANE say nothing of it.
+3.3); nor is such a session checked, so it says nothing. Sessions under DANE say nothing of it either.
 
 The rules, in one place:
 
@@ -118,12 +118,13 @@ class _View(Struct, frozen=True, kw_only=True):
 
     sessions: int
     refused: int
-    days: tuple[date, ...]
+    days: tuple[date, ...]  # with a session that was checked
     last_bad: date | None  # of a fault that counts and is over
     senders: tuple[SenderShare, ...]
     faults: tuple[Fault, ...]
     policy_faults: int  # sessions whose sender could not have the policy
     policy_fault: date | None  # the last day with one
+    unchecked: bool  # that is so of most sessions of the last days
 
     @property
     def clean(self) -> tuple[date, ...]:
@@ -159,7 +160,7 @@ def find_readiness(store: Store, domain: str, *, since: date, until: date, today
         verdict=verdict,
         headline=_headline(domain, verdict, view, mode, reasons),
         reasons=tuple(sorted(reasons, key=lambda each: ("against", "missing", "for", "note").index(each.bearing))),
-        steps=tuple(_steps(domain, verdict, view, mode, reasons)),
+        steps=tuple(_steps(domain, verdict, view, mode, until, reasons)),
         proven_verdict=proven,
         since=since,
         until=until,
@@ -248,15 +249,22 @@ def _look(store: Store, domain: str, *, since: date, until: date, today: date, p
     over = [fault.last_seen for fault in faults if fault.state == "quiet" and not fault.noise]
     loops = {sender.sender for sender in senders if sender.loop}
     without = [row for row in rows if row.result_type.startswith("sts-") and since <= row.day <= until]
+    lacking: Counter[tuple[str, date]] = Counter()
+    for row in without:
+        lacking[row.sender, row.day] += row.failed
     return _View(
         sessions=sessions,
         refused=sum(row.failed for row in within),
-        days=tuple(sorted({day.day for day in asked if day.sender not in loops and day.total})),
+        days=tuple(
+            sorted({day.day for day in asked if day.sender not in loops and day.total > lacking[day.sender, day.day]})
+        ),
         last_bad=max(over, default=None),
         senders=tuple(senders),
         faults=tuple(faults),
         policy_faults=sum(row.failed for row in without),
         policy_fault=max((row.day for row in without), default=None),
+        unchecked=2 * sum(row.failed for row in without if row.day >= until - STALE)
+        > sum(day.total for day in asked if day.day >= until - STALE),
     )
 
 
@@ -423,9 +431,15 @@ def _missing(
             f"The newest policy that senders report (since {newest.first_day}) is in mode none: nobody checks anything."
         )
         yield _lack("mode-none", text)
+    if view.unchecked:
+        text = (
+            f"In most sessions of the last days the sender could not have the policy, or not read it, up to "
+            f"{view.policy_fault}. What is not checked says nothing, and enforce would protect nothing."
+        )
+        yield _lack("policy-not-had", text)
     last = view.days[-1] if view.days else None
-    if last is not None and last < until - STALE:
-        text = f"The last report under MTA-STS is of {last}: what came after that nobody has told."
+    if last is not None and last < until - STALE and not view.unchecked:
+        text = f"The last session that was checked under MTA-STS is of {last}: what came after that nobody has told."
         yield _lack("reports-old", text)
     for fault in view.faults:
         if fault.state == "unknown" and not fault.noise:
@@ -481,7 +495,7 @@ def _told(view: _View, newest: PolicyVersion | None) -> Iterator[Reason]:
             yield _note("noise", f"{_name(fault)}: {_size(fault)}. Too little to count ({why}).")
         elif fault.state == "quiet":
             yield _note("fault-over", f"{_name(fault)} is over, as far as is reported: {_size(fault)}.")
-    if view.policy_fault is not None:
+    if view.policy_fault is not None and not view.unchecked:
         yield _note(
             "policy-not-had",
             f"In {count(view.policy_faults, 'session')}, last on {view.policy_fault}, the sender could not have the "
@@ -557,7 +571,7 @@ def _headline(domain: str, verdict: ReadinessVerdict, view: _View, mode: str | N
 
 
 def _steps(
-    domain: str, verdict: ReadinessVerdict, view: _View, mode: str | None, reasons: Sequence[Reason]
+    domain: str, verdict: ReadinessVerdict, view: _View, mode: str | None, until: date, reasons: Sequence[Reason]
 ) -> Iterator[str]:
     codes = {reason.code for reason in reasons if reason.bearing == "missing"}
     if verdict == "not-ready":
@@ -573,8 +587,15 @@ def _steps(
     elif codes & {"no-sts", "mode-none"}:
         yield f"Publish a policy in mode testing: tlsrpt policy make {domain} --mode testing"
         yield f"Ask again after {DAYS_NEEDED} reported days."
+    elif "policy-not-had" in codes:
+        yield f"See why senders do not get the policy: tlsrpt policy check {domain}"
+        yield f"Ask again after {DAYS_NEEDED} reported days with it."
     elif verdict == "not-enough-seen":
-        yield "Stay as it is, and ask again when more days are reported; reports come a day late or more."
+        wait = DAYS_NEEDED - len(view.clean)
+        when = (
+            f"from {until + timedelta(days=wait)} on, when {DAYS_NEEDED} days may be reported" if wait > 0 else "later"
+        )
+        yield f"Stay as it is, and ask again {when}; reports come a day late or more."
     elif mode != "enforce":
         yield f"Look at every MX host live: tlsrpt policy check {domain}"
         yield f"Publish mode enforce with a new id: tlsrpt policy make {domain} --mode enforce"

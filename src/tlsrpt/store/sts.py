@@ -80,8 +80,8 @@ def sts_failures(store: Store, domain: str, *, since: date, until: date, proven_
         ]
 
 
-def sts_senders(store: Store, *, since: date, until: date) -> list[StsSender]:
-    """Who reported under MTA-STS on each report domain, by domain and sender."""
+def sts_senders(store: Store, *, domain: str | None, since: date, until: date) -> list[StsSender]:
+    """Who reported under MTA-STS on one domain or on each report domain, by domain and sender."""
     with store.reading() as db:
         return [
             StsSender(
@@ -94,24 +94,20 @@ def sts_senders(store: Store, *, since: date, until: date) -> list[StsSender]:
                 last_day=from_day(last_day),
             )
             for domain, sender, days, reports, total, failed, last_day in db.execute(
-                senders_under_sts(), range_of(None, since, until)
+                senders_under_sts(domain is None), range_of(domain, since, until)
             )
         ]
 
 
-def failing_under_sts(store: Store, *, since: date, until: date) -> list[tuple[str, str, date, str, str, int]]:
-    """Failures under MTA-STS of each report domain: domain, sender, day, result type, reason, sessions as sent."""
+def failing_under_sts(
+    store: Store, *, domain: str | None, since: date, until: date
+) -> list[tuple[str, str, date, str, str, int]]:
+    """Failures under MTA-STS of one domain or of each: domain, sender, day, result type, reason, sessions as sent."""
+    query = kinds_under_sts(domain is None, False)
     with store.reading() as db:
         return [
-            (
-                row.report_domain,
-                row.sender,
-                from_day(row.day),
-                row.result_type,
-                row.failure_reason_code,
-                row.sent_failed,
-            )
-            for row in db.execute(kinds_under_sts(True, False), range_of(None, since, until))
+            (row.domain, row.sender, from_day(row.day), row.result_type, row.failure_reason_code, row.sent_failed)
+            for row in db.execute(query, range_of(domain, since, until))
         ]
 
 
@@ -129,9 +125,9 @@ def days_under_sts(proven_only: bool) -> Query:
     )
 
 
-@lru_cache(maxsize=1)
-def senders_under_sts() -> Query:
-    """Sessions under MTA-STS by report domain and sender."""
+@lru_cache(maxsize=2)
+def senders_under_sts(each: bool) -> Query:
+    """Sessions under MTA-STS by domain and sender."""
     t = tally.c
     by_day = (
         select(
@@ -142,7 +138,7 @@ def senders_under_sts() -> Query:
             func.sum(t.sent_successful + t.sent_failed).label("total"),
             func.sum(t.sent_failed).label("failed"),
         )
-        .where(*rows_of(tally, True, False), t.policy_type == _STS)
+        .where(*rows_of(tally, each, False), t.policy_type == _STS)
         .group_by(t.domain, t.day, t.sender)
         .subquery()
         .c
@@ -169,6 +165,7 @@ def kinds_under_sts(each: bool, proven_only: bool) -> Query:
     f, kind = failure_tally.c, failure_kind.c
     return (
         select(
+            f.domain,
             f.report_domain,
             f.day,
             f.sender,
