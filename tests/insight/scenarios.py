@@ -91,7 +91,6 @@ class Scenario(Struct, frozen=True, kw_only=True):
     form: Form = "eml"
     proven: bool = True  # the mails' signatures hold
     more: tuple[Truth, ...] = ()  # whose reports come after those
-    pending: str = ""  # what is not answered rightly yet
 
 
 # --- what reports there are ------------------------------------------------------------------------------------------
@@ -398,7 +397,6 @@ CERTIFICATE = (
         "senders that do DANE go by the key and deliver; Google, which does not, refuses. Microsoft lists the sessions "
         "under both, failed under MTA-STS.",
         truth=told(at_mx2("certificate-expired", back(5)), policies="both", senders=DANE, daily=400),
-        pending="takes sessions that DANE verified for proof that the date is good",
         expected=(
             Answer(
                 headline=("google.com", MX2, "expired", "refused"),
@@ -643,7 +641,6 @@ VALIDATION = (
         story="mx2.orchard.example got a key on 2026-03-13 that does not belong to its certificate: it breaks each "
         "handshake off with internal_error.",
         truth=told(at_mx2("handshake-alert", back(4)), senders="google microsoft mailru plain"),
-        pending="a text that leaves all open weighs as much as one that names the fault",
         expected=(
             Answer(
                 headline=(MX2, "handshake", "refused"),
@@ -711,13 +708,9 @@ VALIDATION = (
 # --- the MTA-STS policy ----------------------------------------------------------------------------------------------
 
 
-COPY_HELD = "says that each sender holds a copy of the policy, which no report shows"
-
-
 def _policy_fault(name: str, kind: str, story: str, answer: Answer, senders: str = BIG) -> Scenario:
     truth = told(at_policy(kind, back(5)), senders=senders, daily=400)
-    fetched = kind in ("sts-policy-invalid", "policy-wrong-content")
-    return Scenario(name=name, story=story, truth=truth, expected=(answer,), pending="" if fetched else COPY_HELD)
+    return Scenario(name=name, story=story, truth=truth, expected=(answer,))
 
 
 def _at_policy_host(*headline: str, cause: str, step: str, party: Party = "policy-host", **more: Any) -> Answer:
@@ -769,7 +762,6 @@ POLICY = (
         story="On 2026-03-16 Microsoft failed twice to fetch the policy of orchard.example, and never again. Nobody need "
         "act.",
         truth=told(at_policy("sts-policy-fetch-error", back(1), back(1), senders=("microsoft",), sessions=2)),
-        pending=COPY_HELD,
         expected=(
             Answer(
                 headline=("microsoft.com", POLICY_HOST),
@@ -788,7 +780,6 @@ POLICY = (
         story="Microsoft has been unable to fetch the policy of orchard.example since 2026-03-12, all others do: the IPv6 "
         "address of mta-sts.orchard.example is dead, or a wall keeps that sender out. Reports do not tell which.",
         truth=told(at_policy("sts-policy-fetch-error", back(5), senders=("microsoft",))),
-        pending=COPY_HELD,
         expected=(
             _at_policy_host(
                 "microsoft.com",

@@ -73,7 +73,8 @@ class Told:
             sender=sender,
             successful=sum(each.successful for each in within),
             failed=sum(each.failed for each in within),
-            verified=sum(each.successful for each in within),
+            verified_sts=sum(each.successful for each in within),
+            verified_tlsa=sum(each.successful for each in within),
             latest=max(each.day for each in own),
             later_days=len({each.day for each in own if each.day > span.last}),
         )

@@ -55,16 +55,12 @@ def found_in(path: Path, **more: bool) -> list[Incident]:
         return find_incidents(store, since=SINCE, until=TODAY, today=TODAY, evidence=5, **more)
 
 
-def param(scenario: Scenario, *marks: pytest.MarkDecorator) -> Any:
-    return pytest.param(scenario, id=scenario.name, marks=marks)
-
-
-def pending(scenario: Scenario) -> tuple[pytest.MarkDecorator, ...]:
-    return (pytest.mark.xfail(reason=scenario.pending, strict=True),) if scenario.pending else ()
+def param(scenario: Scenario) -> Any:
+    return pytest.param(scenario, id=scenario.name)
 
 
 each_scenario = pytest.mark.parametrize("scenario", [param(each) for each in SCENARIOS])
-each_answer = pytest.mark.parametrize("scenario", [param(each, *pending(each)) for each in SCENARIOS if each.expected])
+each_answer = pytest.mark.parametrize("scenario", [param(each) for each in SCENARIOS if each.expected])
 
 
 def differences(found: Incident, wanted: Answer) -> list[str]:
@@ -162,7 +158,7 @@ def test_texts_are_filled_in_and_safe(scenario: Scenario, made: Made) -> None:
             assert scenario.form == "json" or not HOLE.search(text), text
 
 
-@pytest.mark.parametrize("scenario", [param(each, *pending(each)) for each in SCENARIOS if not each.expected])
+@pytest.mark.parametrize("scenario", [param(each) for each in SCENARIOS if not each.expected])
 def test_where_nothing_is_wrong_it_says_so_and_accuses_nobody(scenario: Scenario, made: Made) -> None:
     """A sentence or two that say so; no incident, and no host that somebody could take for the culprit."""
     text = says(made(scenario))

@@ -212,6 +212,7 @@ QUERIES = [
     pytest.param(lambda *kind: figures.failed_by_keys(("mx", "result"), *kind), id="by failure"),
     pytest.param(lambda *kind: figures.not_itemised_by(("domain",), *kind), id="the rest"),
     pytest.param(daily.failures_by_kind, id="failures a day"),
+    pytest.param(daily.not_itemised_each, id="without details"),
     pytest.param(lambda each, proven_only: daily.by_sender_beside(proven_only), id="senders beside"),
     pytest.param(lambda each, proven_only: figures.sessions_in_all(proven_only), id="totals"),
 ]

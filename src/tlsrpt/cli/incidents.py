@@ -166,17 +166,20 @@ def _draw_counts(found: Sequence[Incident], store: Store, period: Period, domain
     if not totals.reports:
         draw.paragraph(f"No report from {period.since} to {period.until} in {store.path}; see `tlsrpt store info`.")
         return
+    fine = not found and not totals.failed
     marked = sum(each.mark != "none" for each in found)
     states = [each.state for each in found if each.mark == "none"]
     open_ = sum(state in ("open", "unknown") for state in states)
     counts = f"{draw.plural(open_, 'incident')} open, {states.count('watch')} to watch, {states.count('quiet')} quiet"
     counts += f", {marked} marked" if marked else ""
-    draw.heading(f"{period.since} to {period.until}: {counts}")
+    if not fine:
+        draw.heading(f"{period.since} to {period.until}: {counts}")
     senders = f"{draw.plural(totals.reports, 'report')} of {draw.plural(figures.senders, 'sender')}"
-    sessions = totals.successful + totals.failed
-    told = f"{senders} speak of {draw.plural(sessions, 'session')}, {totals.failed:,} of them failed"
-    fine = not found and not totals.failed
-    draw.paragraph(f"{'Nothing is wrong: ' if fine else ''}{told}; the last day told of is {figures.last_day}.")
+    sessions = draw.plural(totals.successful + totals.failed, "session")
+    if fine:
+        draw.paragraph(f"Nothing is wrong: {senders} speak of {sessions} up to {figures.last_day}, and none failed.")
+        return
+    draw.paragraph(f"{senders} speak of {sessions} up to {figures.last_day}; {totals.failed:,} of them failed.")
     if (totals.as_sent.successful, totals.as_sent.failed) != (totals.successful, totals.failed):
         sent = totals.as_sent.successful + totals.as_sent.failed
         draw.paragraph(

@@ -154,7 +154,7 @@ def _join(groups: list[Group]) -> list[Group]:
     homes = _homes(groups)
     left: list[Group] = []
     for group in groups:
-        if _says_little(group) or not group.spot.named or _may_be_tlsa(group):
+        if _says_little(group) or not group.spot.named or _may_be_tlsa(group) or _is_bare_fetch(group):
             _move(group, homes)
         if group.rows:
             left.append(group)
@@ -166,7 +166,9 @@ def _move(group: Group, homes: Mapping[str, Sequence[_Home]]) -> None:
     staying: list[FailureRow] = []
     home = None
     for row in group.rows:
-        home = _home(row, group, homes.get(row.report_domain, ()))
+        near = homes.get(row.report_domain, ())
+        at_host = homes.get(f"at {row.mx_host}", ()) if row.mx_host else ()
+        home = _home(row, group, [*near, *at_host])
         if home is None:
             staying.append(row)
         else:
@@ -182,6 +184,11 @@ def _move(group: Group, homes: Mapping[str, Sequence[_Home]]) -> None:
 
 def _says_little(group: Group) -> bool:
     return group.cause is None and group.fault in VAGUE_TYPES
+
+
+def _is_bare_fetch(group: Group) -> bool:
+    """A policy that could not be fetched, for no reason given: others may say why, as a fault of the same host."""
+    return group.cause is None and group.fault == "sts-policy-fetch-error"
 
 
 def _may_be_tlsa(group: Group) -> bool:
@@ -200,15 +207,19 @@ class _Home(NamedTuple):
 
 
 def _homes(groups: Iterable[Group]) -> dict[str, list[_Home]]:
-    """For each domain the incidents that are definite enough to be joined."""
+    """For each domain, and for each MX host ("at ..."), the incidents that are definite enough to be joined."""
     homes: dict[str, list[_Home]] = defaultdict(list)
     for group in groups:
         if _says_little(group) or not group.spot.named:
             continue
         policy_types = {row.policy_type for row in group.rows}
         failed = sum(row.failed for row in group.rows)
-        for domain, (first, last) in _spans(group).items():
+        spans = _spans(group)
+        for domain, (first, last) in spans.items():
             homes[domain].append(_Home(group, policy_types, failed, first - NEAR, last + NEAR))
+        if group.spot.kind == "mx" and group.spot.host:  # whatever its domain is, mail to the host meets its fault
+            first, last = min(span[0] for span in spans.values()), max(span[1] for span in spans.values())
+            homes[f"at {group.spot.host}"].append(_Home(group, policy_types, failed, first - NEAR, last + NEAR))
     return homes
 
 
@@ -223,19 +234,22 @@ def _spans(group: Group) -> dict[str, tuple[date, date]]:
 
 def _home(row: FailureRow, own: Group, homes: Sequence[_Home]) -> Group | None:
     """The incident that a row joins: of the same fault if there is one, else, if it is vague, the largest that fits."""
-    best: tuple[bool, int, str] | None = None
+    best: tuple[bool, bool, int, str] | None = None
     found: Group | None = None
     for home in homes:
         group = home.group
         if group is own or not home.first <= row.day <= home.last or row.policy_type not in home.policy_types:
             continue
-        same_fault = group.fault == own.fault
+        if _is_bare_fetch(own) and group.spot.name != own.spot.name:
+            continue
+        same_fault = group.fault == own.fault or _is_bare_fetch(own)
         mismatch = group.fault == "tlsa" and _may_be_tlsa(own) and group.spot.host == own.spot.host
         if not (same_fault or mismatch or _says_little(own)):
             continue
         if row.mx_host and group.spot.kind == "mx" and group.spot.host != row.mx_host:
             continue
-        here = same_fault, home.failed, group.spot.name
+        at_the_host = bool(row.mx_host) and group.spot.host == row.mx_host
+        here = same_fault, at_the_host, home.failed, group.spot.name
         if best is None or here > best:
             best, found = here, group
     return found

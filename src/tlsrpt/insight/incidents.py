@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from base64 import b32encode
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from hashlib import blake2b
 
 from tlsrpt.core.causes import Cause
 from tlsrpt.core.reasons import normalise
-from tlsrpt.core.results import ConsequenceKind, ResultType, consequence, fill, result_type
+from tlsrpt.core.results import ConsequenceKind, ResultType, consequence, fill, mode_of, result_type
 from tlsrpt.insight import wording
 from tlsrpt.insight.facts import Facts, StoreFacts
-from tlsrpt.insight.grouping import Group, group_failures
+from tlsrpt.insight.grouping import Group, group_failures, reason_of
 from tlsrpt.insight.incident import CONSEQUENCES, STATES, Incident, RankedCause, Seen
 from tlsrpt.insight.places import Spot
 from tlsrpt.insight.ranking import Pattern, rank
 from tlsrpt.insight.side import side_of
 from tlsrpt.insight.state import judge, spells
-from tlsrpt.store.daily import failure_rows
+from tlsrpt.store.daily import failure_rows, rows_without_details
 from tlsrpt.store.evidence import Cell
 from tlsrpt.store.sqlite import Store
 from tlsrpt.store.sqlite_memory import remembered
@@ -31,6 +31,7 @@ from tlsrpt.store.values import Beside, Evidence, FailureRow, Mark, Memory, Reme
 
 LOOK_BACK = timedelta(days=90)  # before the days that are asked for, so that an incident has its begin
 CERTIFICATE_FAULTS = frozenset({"certificate-host-mismatch", "certificate-expired", "certificate-not-trusted", "tlsa"})
+MODES_SOUGHT = 20  # domains of an incident whose policy is looked for where the failures' reports show none
 WATCHING = "Nothing to do yet: wait for the reports of the next days. It counts when it comes again."
 OVER = "Nothing to do: the senders that saw it report without it. Make sure that whoever mended it knows why it broke."
 UNNAMED = "Ask the sender what this result type means; its contact address is in its reports."
@@ -59,7 +60,9 @@ def find_incidents(
         whole: no: tell only of the days that were asked for.
     """
     first, last = (since - LOOK_BACK, max(until, today)) if whole else (since, until)
-    failures = failure_rows(store, domain=domain, since=first, until=last, proven_only=proven_only)
+    days = {"since": first, "until": last}
+    failures = failure_rows(store, domain=domain, proven_only=proven_only, **days)
+    failures += rows_without_details(store, domain=domain, proven_only=proven_only, **days)
     facts = StoreFacts(store, max(last, today), proven_only=proven_only)
     found = explain(failures, facts, today, remembered(store), evidence=evidence)
     return [each for each in found if each.last_seen >= since and each.first_seen <= until]
@@ -76,11 +79,12 @@ def explain(
     """Group failures into incidents and answer for each, worst first; pure over what `facts` gives."""
     memory = memory or Memory()
     groups = group_failures(failures, lambda groups: _samples(groups, facts))
-    ids = _ids(groups, memory)
+    keys = _keys(groups)
+    ids = _ids(groups, keys, memory)
     spans = [_span(group) for group in groups]
     found = [
-        _incident(group, id_, span, around, facts, today, memory.incidents.get(id_), evidence)
-        for group, id_, span, around in zip(groups, ids, spans, facts.beside(spans), strict=True)
+        _incident(group, id_, names, span, around, facts, today, memory.incidents.get(id_), evidence)
+        for group, id_, names, span, around in zip(groups, ids, keys, spans, facts.beside(spans), strict=True)
     ]
     return sorted(found, key=_order)
 
@@ -99,13 +103,24 @@ def _order(incident: Incident) -> tuple[bool, int, int, int, str, str]:
 # --- ids -------------------------------------------------------------------------------------------------------------
 
 
-def _ids(groups: Sequence[Group], memory: Memory) -> list[str]:
-    """An id for each group: the remembered one of its keys, else one made from the key that was seen first.
+def _keys(groups: Sequence[Group]) -> list[tuple[str, ...]]:
+    """For each group the keys that it is known by, its own first.
 
-    A key that has a group of its own names no other: what joined from there is only a part of it.
+    A key that has a group of its own names no other: what joined from there is only a part of it. A key whose rows
+    joined several names the one that they joined first.
     """
-    own = {group.key for group in groups}
-    keys = [[group.key, *(key for key in sorted(group.joined_keys) if key not in own)] for group in groups]
+    owners = {group.key: (date.min, group.key) for group in groups}
+    for group in groups:
+        for key, first in group.joined_keys.items():
+            owners[key] = min(owners.get(key, (first, group.key)), (first, group.key))
+    return [
+        (group.key, *(key for key in sorted(group.joined_keys) if key != group.key and owners[key][1] == group.key))
+        for group in groups
+    ]
+
+
+def _ids(groups: Sequence[Group], keys: Sequence[Sequence[str]], memory: Memory) -> list[str]:
+    """An id for each group: the remembered one of its keys, else one made from the key that was seen first."""
     ids: dict[int, str] = {}
     taken: set[str] = set()
     for number, group in enumerate(groups):  # first those that are known by their own key
@@ -161,6 +176,7 @@ def sightings(found: Iterable[Incident]) -> list[Sighting]:
 def _incident(
     group: Group,
     id_: str,
+    keys: tuple[str, ...],
     span: Span,
     around: Sequence[Beside],
     facts: Facts,
@@ -177,7 +193,7 @@ def _incident(
         by_day[row.day] += row.failed
         weights[row.sender] += row.failed
     days = sorted(by_day)
-    domains, sample = span.domains, group.sample
+    domains, sample = _domains(group, span), group.sample
     failed = sum(weights.values())
     total = max(failed, sum(each.successful + each.failed for each in around if each.sender in weights))
     others = _others(group, weights, around)
@@ -196,7 +212,7 @@ def _incident(
     ranked = rank(group, registered, pattern, values)
     cause = ranked[0][0] if ranked else None
     state, state_reason = judge(group, cause, weights, around, total, today)
-    effects = _effects(group, cause)
+    effects = _effects(group, cause, domains, _modes(group, domains, facts))
     kind, text = effects[0][:2]
     addresses = tuple(sorted({row.receiving_ip for row in sample if row.receiving_ip}))
     steps = tuple(fill(step, values) for step in cause.steps) if cause else (UNNAMED,)
@@ -208,7 +224,7 @@ def _incident(
     mark, mark_until, note = _mark(known, days[-1], today)
     return Incident(
         id=id_,
-        keys=(group.key, *sorted(group.joined_keys)),
+        keys=keys,
         headline=wording.headline(
             senders=senders,
             place=group.spot.name,
@@ -275,16 +291,20 @@ _NO_CAUSE = RankedCause(code="unknown", title="not known", explanation="The resu
 
 
 def _names_more(group: Group, cause: Cause | None) -> bool:
-    """Whether the cause says what the result type leaves open, and is more than the usual guess."""
+    """Whether it is known of the cause that it is the one: a sender says it, or its policy shows it."""
     if cause is None:
         return False
-    return group.cause is not None or cause.party == "sender" or cause.code == "policy-copy-old"
+    said = {reason.points_to[0] for row in group.rows if (reason := reason_of(row)) and reason.points_to}
+    shown = group.cause is not None and group.cause.code == cause.code
+    return shown or cause.code in said or cause.party == "sender" or cause.code == "policy-copy-old"
 
 
 def _title(group: Group, registered: ResultType | None, cause: Cause | None) -> str:
     """The fault in plain words: the cause where a sender says it and the type's name is only a collective one."""
     if cause is not None and group.cause is not None and group.fault in ("validation-failure", "tlsa"):
         return cause.title
+    if not group.fault:
+        return "Sessions failed, and no result type says how"
     if registered is None:
         return f"{wording.name(group.fault) or 'no result type'}: not a registered result type"
     return registered.title
@@ -323,6 +343,13 @@ def _cells(group: Group) -> list[Cell]:
     return list(dict.fromkeys(cell[:2] for cell in wanted))
 
 
+def _domains(group: Group, span: Span) -> tuple[str, ...]:
+    """The domains, without the MX hosts under whose names some senders file what DANE says of mail to them (F-31)."""
+    hosts = {row.mx_host or row.policy_domain for row in group.all_rows if row.policy_type == "tlsa"}
+    hosts |= {group.spot.host}
+    return tuple(domain for domain in span.domains if domain not in hosts) or span.domains
+
+
 def _span(group: Group) -> Span:
     rows = group.all_rows
     domains = _by_weight((row.report_domain, row.failed) for row in rows)
@@ -341,9 +368,19 @@ def _host(row: Evidence) -> str:
 
 
 def _others(group: Group, weights: Mapping[str, int], around: Iterable[Beside]) -> list[Beside]:
-    """Senders that would meet the fault too and do not: at a certificate only those that look at it."""
-    verifies = group.fault in CERTIFICATE_FAULTS
-    fine = [each for each in around if each.sender not in weights and (each.verified if verifies else each.successful)]
+    """Senders that would meet the fault too and do not: at a certificate only those that look at it in the same way.
+
+    Under DANE a date or a name is not looked at, under MTA-STS no TLSA record (RFC 7672 section 3.1,
+    RFC 8461 section 4).
+    """
+    fine = [each for each in around if each.sender not in weights and each.successful]
+    if group.fault in CERTIFICATE_FAULTS:
+        under = {row.policy_type for row in group.all_rows}
+        fine = [
+            each
+            for each in fine
+            if ("tlsa" in under and each.verified_tlsa) or (under != {"tlsa"} and each.verified_sts)
+        ]
     return sorted(fine, key=lambda each: (-each.successful, each.sender))
 
 
@@ -411,14 +448,36 @@ def _mx_of(spot: Spot, heaviest: FailureRow) -> str:
     return heaviest.mx_host if spot.kind in ("policy-host", "sender") else spot.host
 
 
-def _effects(group: Group, cause: Cause | None) -> list[tuple[ConsequenceKind, str, tuple[str, ...]]]:
+def _modes(group: Group, domains: Iterable[str], facts: Facts) -> dict[str, str]:
+    """For the domains of rows that show no policy: the mode of the newest policy that any sender reported (D-71)."""
+    bare = {row.report_domain for row in group.all_rows if _lacks_mode(row)}
+    last = max(row.day for row in group.all_rows)
+    modes: dict[str, str] = {}
+    for domain in [domain for domain in domains if domain in bare][:MODES_SOUGHT]:
+        policies = facts.policies(domain, last)
+        if policies:
+            newest, _ = max(policies.items(), key=lambda each: each[1])
+            modes[domain] = mode_of(newest) or ""
+    return modes
+
+
+def _lacks_mode(row: FailureRow) -> bool:
+    """Whether a policy was applied that the report does not show; where it could not be had, none was."""
+    return row.policy_type == "sts" and not row.policy_mode and not row.result_type.startswith("sts-")
+
+
+def _effects(
+    group: Group, cause: Cause | None, domains: Collection[str], modes: Mapping[str, str]
+) -> list[tuple[ConsequenceKind, str, tuple[str, ...]]]:
     """What happens to mail, the worst first, and for which domains: those under testing fare better than under enforce.
 
     A domain stands under the worst that it meets; the text is that of the rows with most sessions.
     """
     weights: Counter[tuple[str, str, str, str]] = Counter()
     for row in group.all_rows:
-        weights[row.report_domain, row.result_type, row.policy_type, row.policy_mode] += row.failed
+        if row.report_domain in domains:
+            mode = modes.get(row.report_domain, "") if _lacks_mode(row) else row.policy_mode
+            weights[row.report_domain, row.result_type, row.policy_type, mode] += row.failed
     worst: dict[str, tuple[int, int, str]] = {}
     for (domain, result, policy_type, mode), failed in weights.items():
         found = consequence(result, policy_type, mode or None, cause)  # type: ignore[arg-type]

@@ -26,12 +26,22 @@ class Spot(Struct, frozen=True, kw_only=True):
     named: bool = True  # False: the sender named no host, so it is one of the domain's MX hosts
 
 
+def _zone_of(host: str, domain: str) -> str:
+    """The zone that a host's name is probably in: the domain's where it is below that, else the name above it."""
+    if host.endswith(f".{domain}"):
+        return domain
+    parent = host.partition(".")[2]
+    return parent if "." in parent else host
+
+
 def spot_of(row: FailureRow, cause: Cause | None) -> Spot:
     """The place of a failure: where its cause sits if that is known, else where its result type points."""
     registered = result_type(row.result_type)
     kind: PlaceKind = cause.place if cause else registered.place if registered else "mx"
     domain = row.policy_domain if row.policy_type == "sts" and row.policy_domain else row.report_domain
     host = row.mx_host or (row.policy_domain if row.policy_type == "tlsa" else "")
+    if row.result_type == "dnssec-invalid" and host and kind in ("tlsa-record", "domain"):
+        return Spot(kind="domain", name=_zone_of(host, domain), host=host)
     if kind == "policy-host":
         return Spot(kind=kind, name=f"mta-sts.{domain}", host=f"mta-sts.{domain}")
     if kind == "sts-record":

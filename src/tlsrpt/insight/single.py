@@ -40,7 +40,8 @@ class ReportFacts:
             sender=self._report.submitter,
             successful=sum(each.total_successful_session_count for each in summaries),
             failed=sum(each.total_failure_session_count for each in summaries),
-            verified=0,
+            verified_sts=0,
+            verified_tlsa=0,
             latest=self._report.date_range.day,
             later_days=0,
         )

@@ -108,10 +108,14 @@ def headline(
 ) -> str:
     """Who reports which fault of what, and what happens to the mail, in one sentence without jargon."""
     fault = _OF_CAUSE.get(cause.code if cause else "") or _OF_TYPE.get(registered.name if registered else "")
-    if fault is None:
+    if not result and cause is None:
+        fault = "sessions with {place} failed, without saying how"
+    elif fault is None:
         fault = f"TLS with {{place}} fails ({name(result) or 'without saying how'})"
     said = fault.replace("{place}", domain_name(place)).replace("{mx}", domain_name(mx) or "the MX host")
     said = said.replace("{domain}", domain_name(policy_domain))
+    if registered is not None and registered.name == "dnssec-invalid" and mx and mx != place:
+        said += f" ({domain_name(mx)})"
     if addresses and all(":" in address for address in addresses) and place == mx:
         said += f" at its IPv6 address {name(addresses[0])}" if len(addresses) == 1 else " at its IPv6 addresses"
     over = state == "quiet"

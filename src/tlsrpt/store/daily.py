@@ -63,6 +63,31 @@ def failure_rows(
         ]
 
 
+def rows_without_details(
+    store: Store, *, domain: str | None, since: date, until: date, proven_only: bool = False
+) -> list[FailureRow]:
+    """Failed sessions that no failure row explains (R4-03), as failures of which nothing is said."""
+    with store.reading() as db:
+        rows = db.execute(not_itemised_each(domain is None, proven_only), range_of(domain, since, until))
+        return [
+            FailureRow(
+                report_domain=report_domain,
+                day=from_day(day),
+                sender=sender,
+                policy_type=policy_type,
+                policy_mode="",
+                policy_domain="",
+                result_type="",
+                mx_host="",
+                receiving_ip="",
+                reason="",
+                failed=failed,
+                proven=proven == 1,
+            )
+            for report_domain, day, sender, policy_type, proven, failed in rows
+        ]
+
+
 def beside(store: Store, spans: Sequence[Span], *, today: date, proven_only: bool = False) -> list[list[Beside]]:
     """What each sender reported on some report domains in some UTC days, and whether later too, up to `today`.
 
@@ -77,7 +102,7 @@ def beside(store: Store, spans: Sequence[Span], *, today: date, proven_only: boo
     found: list[list[Beside]] = [[] for _ in spans]
     with store.reading() as db:
         values = {"spans": json.dumps(asked), "today": to_day(today)}
-        for number, sender, total, failed, verified, latest, later_days in db.execute(
+        for number, sender, total, failed, verified_sts, verified_tlsa, latest, later_days in db.execute(
             by_sender_beside(proven_only), values
         ):
             found[number].append(
@@ -85,7 +110,8 @@ def beside(store: Store, spans: Sequence[Span], *, today: date, proven_only: boo
                     sender=sender,
                     successful=total - failed,
                     failed=failed,
-                    verified=verified,
+                    verified_sts=verified_sts,
+                    verified_tlsa=verified_tlsa,
                     latest=from_day(latest),
                     later_days=later_days,
                 )
@@ -117,28 +143,39 @@ def failures_by_kind(each: bool, proven_only: bool) -> Query:
     )
 
 
+@lru_cache(maxsize=4)
+def not_itemised_each(each: bool, proven_only: bool) -> Query:
+    """Failed sessions without details, by report domain, day, sender and policy type."""
+    t = tally.c
+    return select(t.report_domain, t.day, t.sender, t.policy_type, t.proven, t.not_itemised).where(
+        *rows_of(tally, each, proven_only), t.not_itemised > 0
+    )
+
+
 @lru_cache(maxsize=2)
 def by_sender_beside(proven_only: bool) -> Query:
     """Sessions by span and sender; spans are [number, report domain, first day, last day] in a JSON array."""
     t = tally.c
     asked = func.json_each(bindparam("spans")).table_valued("value").c.value
-    number, domain, first, last = (func.json_extract(asked, f"$[{place}]") for place in range(4))
-    wanted = [t.domain == domain, t.report_domain == t.domain, t.counted_total > 0]
+    names = ("number", "domain", "first", "last")
+    taken = (func.json_extract(asked, f"$[{place}]").label(name) for place, name in enumerate(names))
+    span = select(*taken).cte("span").prefix_with("MATERIALIZED").c  # else SQLite takes each apart again for each row
+    wanted = [t.domain == span.domain, t.report_domain == t.domain, t.counted_total > 0]
     if proven_only:
         wanted.append(t.proven == 1)
-    within = t.day <= last
-    verifying = (t.policy_type == "sts") | (t.policy_type == "tlsa")
+    within = t.day <= span.last
     return (
         select(
-            number,
+            span.number,
             t.sender,
             func.sum(case((within, t.counted_total), else_=0)),
             func.sum(case((within, t.counted_failed), else_=0)),
-            func.sum(case((within & verifying, t.sent_successful), else_=0)),
+            func.sum(case((within & (t.policy_type == "sts"), t.sent_successful), else_=0)),
+            func.sum(case((within & (t.policy_type == "tlsa"), t.sent_successful), else_=0)),
             func.max(t.day),
             func.count(distinct(case((~within, t.day)))),
         )
-        .where(*wanted, t.day.between(first, bindparam("today")))
-        .group_by(number, t.sender)
-        .order_by(number, t.sender)
+        .where(*wanted, t.day.between(span.first, bindparam("today")))
+        .group_by(span.number, t.sender)
+        .order_by(span.number, t.sender)
     )

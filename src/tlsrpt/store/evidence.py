@@ -36,6 +36,17 @@ def evidence_on(store: Store, cells: Iterable[Cell], *, proven_only: bool = Fals
     with store.reading() as db:
         for row in db.execute(failures_with_policies(proven_only), {"cells": json.dumps(list(asked))}):
             found[asked[row.report_domain, row.day]].append(_evidence(row))
+    for rows in found.values():
+        rows.sort(
+            key=lambda row: (
+                row.sender,
+                row.mx_host or "",
+                row.receiving_ip or "",
+                row.sending_mta_ip or "",
+                row.reason or "",
+                -row.failed,
+            )
+        )
     return found
 
 

@@ -146,7 +146,8 @@ class Beside(Struct, frozen=True, kw_only=True):
     sender: str
     successful: int
     failed: int
-    verified: int  # of the successful, as sent: under MTA-STS or DANE, where the sender looks at the certificate
+    verified_sts: int  # of the successful, as sent: under MTA-STS, where the sender looks at dates, names and chain
+    verified_tlsa: int  # of the successful, as sent: under DANE, where it looks at the TLSA records
     latest: date  # the last UTC day with sessions
     later_days: int  # UTC days with sessions after those asked for
 
