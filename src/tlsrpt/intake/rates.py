@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from tlsrpt.core.errors import RateError
@@ -34,8 +34,8 @@ class Rates:
         if self._per_minute:
             self._take({key: 1}, self._clock())
 
-    def count_all(self, keys: Mapping[str, int]) -> None:
-        """Count so many of each, all or none: what comes together is kept together.
+    def count_all(self, keys: Iterable[str]) -> None:
+        """Count each, as often as it is there, all or none: what comes together is kept together.
 
         One that is left of the measure is enough for however many: what brings more than a minute's measure would
         else be refused for ever. It is owed then, up to another measure.
@@ -44,7 +44,7 @@ class Rates:
             RateError: one of the measures is spent.
         """
         if self._per_minute:
-            self._take(keys, self._clock())
+            self._take(Counter(keys), self._clock())
 
     def _take(self, keys: Mapping[str, int], now: float) -> None:
         most = self._per_minute

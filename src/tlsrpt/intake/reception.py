@@ -8,7 +8,6 @@ outcome or an error; nothing between the first byte and the commit is acknowledg
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -174,7 +173,7 @@ class Reception:
                 faults = [Fault(reason=_unproven(each, way), where=each.where) for each in unproven]
                 reports = [each for each in reports if each.dkim == "pass"]
                 arrival = replace(arrival, faults=(*arrival.faults, *faults))
-            self._submitters.count_all(Counter(map(_who_speaks, reports)))
+            self._submitters.count_all(map(_who_speaks, reports))
             arrival = replace(arrival, reports=tuple(reports))
         prepared = prepare(arrival) if small else await self._in_thread(partial(prepare, arrival))
         return await self._keep(prepared, len(data), way)
