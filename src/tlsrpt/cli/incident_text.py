@@ -14,6 +14,7 @@ from tlsrpt.cli import draw
 from tlsrpt.core.domain import display_domain
 from tlsrpt.insight.promised import cause_sentence
 from tlsrpt.insight.promised import incident_json as incident_json
+from tlsrpt.insight.wording import as_types
 from tlsrpt.insight.words import CONSEQUENCE, PARTY
 
 if TYPE_CHECKING:
@@ -101,9 +102,8 @@ def _draw_mark(incident: Incident) -> None:
 def _size(incident: Incident) -> str:
     who = names(incident.senders)
     share = draw.percent(incident.failed, incident.total)
-    types = names([name or "no result type" for name in incident.result_types])
     failed = draw.plural(incident.failed, "failed session")
-    size = f"{failed} of {incident.total:,} ({share}), reported by {who} as {types}."
+    size = f"{failed} of {incident.total:,} ({share}), reported by {who} {as_types(incident.result_types)}."
     if incident.joined:
         size += f" {incident.joined:,} of them name no host or no definite fault; domain and days put them here."
     if 0 < incident.proven < incident.failed:

@@ -267,8 +267,8 @@ CAUSES: Mapping[str, Cause] = _table(
     ),
     Cause(
         code="renewed-not-reloaded",
-        title="The certificate was renewed, but the mail server still serves the old one",
-        explanation="The new file is on disk; the service has not been reloaded since.",
+        title="The mail server still serves an old certificate: not reloaded since it was renewed, or not renewed",
+        explanation="Commonly a new certificate lies on disk, and the service was not reloaded since.",
         evidence_for="Failures begin on the very day a certificate ran out, with all senders that verify.",
         evidence_against="The failures began long after the expiry date, or on one address only.",
         steps=(

@@ -35,6 +35,9 @@ MODES_SOUGHT = 20  # domains of an incident whose policy is looked for where the
 WATCHING = "Nothing to do yet: wait for the reports of the next days. It counts when it comes again."
 OVER = "Nothing to do: the senders that saw it report without it. Make sure that whoever mended it knows why it broke."
 UNNAMED = "Ask the sender what this result type means; its contact address is in its reports."
+UNTOLD = "Ask the sender how they failed; its contact address is in its reports. Until then watch the other senders."
+WHOLLY = 0.95  # of the sessions failed: the rest are retries, or another host that is rarely tried
+RECENT = timedelta(days=14)  # what failed since then counts first in the order
 
 
 def find_incidents(
@@ -86,14 +89,15 @@ def explain(
         _incident(group, id_, names, span, around, facts, today, memory.incidents.get(id_), evidence)
         for group, id_, names, span, around in zip(groups, ids, keys, spans, facts.beside(spans), strict=True)
     ]
-    return sorted(found, key=_order)
+    return sorted(found, key=lambda each: _order(each, today))
 
 
-def _order(incident: Incident) -> tuple[bool, int, int, int, str, str]:
+def _order(incident: Incident, today: date) -> tuple[bool, int, int, int, int, str, str]:
     return (
         incident.mark != "none",
         STATES.index(incident.state),
         CONSEQUENCES.index(incident.consequence),
+        -sum(failed for day, failed in incident.by_day if day > today - RECENT),
         -incident.failed,
         incident.place,
         incident.id,
@@ -215,7 +219,7 @@ def _incident(
     effects = _effects(group, cause, domains, _modes(group, domains, facts))
     kind, text = effects[0][:2]
     addresses = tuple(sorted({row.receiving_ip for row in sample if row.receiving_ip}))
-    steps = tuple(fill(step, values) for step in cause.steps) if cause else (UNNAMED,)
+    steps = tuple(fill(step, values) for step in cause.steps) if cause else (UNNAMED if group.fault else UNTOLD,)
     proof = (cause.verify if cause else None) or (registered.verify if registered else None)
     verify, expected = (fill(proof.command, values), fill(proof.expected, values)) if proof else ("", "")
     reasons = _reasons(rows)
@@ -236,6 +240,7 @@ def _incident(
             cause=cause if _names_more(group, cause) else None,
             addresses=addresses,
             kind=kind,
+            part=failed < WHOLLY * total,
             state=state,
             last=days[-1],
         ),
@@ -270,7 +275,7 @@ def _incident(
         consequence_text=text,
         effects=tuple((each, hit) for each, _, hit in effects),
         side=side_of(registered, cause, state, senders, others, said=group.cause is not None),
-        causes=tuple(each for _, each in ranked) or (_NO_CAUSE,),
+        causes=tuple(each for _, each in ranked) or (_NO_CAUSE if group.fault else _NOT_TOLD,),
         steps=(WATCHING, *steps) if state == "watch" else (OVER, *steps) if state == "quiet" else steps,
         verify=verify,
         expected=expected,
@@ -287,7 +292,10 @@ def _incident(
     )  # fmt: skip
 
 
-_NO_CAUSE = RankedCause(code="unknown", title="not known", explanation="The result type is not a registered one.")
+_NO_CAUSE = RankedCause(code="unknown", title="Not known", explanation="The result type is not a registered one.")
+_NOT_TOLD = RankedCause(
+    code="unknown", title="Not told", explanation="The reports count these failures and give no details of them."
+)
 
 
 def _names_more(group: Group, cause: Cause | None) -> bool:

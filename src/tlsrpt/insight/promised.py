@@ -11,11 +11,10 @@ EVIDENCE_SHOWN = 2  # sentences, where there is room for few
 
 def cause_sentence(cause: RankedCause) -> str:
     """A cause, and what speaks for it."""
-    evidence = (
-        " ".join(cause.evidence_for[:EVIDENCE_SHOWN])
-        or "The usual one for this result type; the reports name no other."
-    )
-    return f"{cause.title}. {evidence}"
+    if cause.code == "unknown":
+        return f"{cause.title}. {cause.explanation}"
+    usual = "The usual one for this result type; the reports name no other."
+    return f"{cause.title}. {' '.join(cause.evidence_for[:EVIDENCE_SHOWN]) or usual}"
 
 
 def incident_json(incident: Incident) -> dict[str, Any]:

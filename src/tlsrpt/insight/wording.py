@@ -59,10 +59,10 @@ _OF_CAUSE = {
     "sender-requires-policy": "no MTA-STS policy of {domain} was found, which this sender demands",
 }
 _HAPPENS = {
-    "refused": "{mail} is refused",
-    "delayed": "{mail} is delayed",
-    "delivered-clear": "{mail} is delivered in clear text",
-    "delivered-unverified": "{mail} is delivered, to a server nobody verified",
+    "refused": "{mail} is refused{there}",
+    "delayed": "{mail} is delayed{there}",
+    "delivered-clear": "{mail} is delivered in clear text{there}",
+    "delivered-unverified": "{mail} is delivered{there}, to a server nobody verified",
     "none": "{mail} is not affected",
 }
 _HAPPENED = {kind: text.replace("{mail} is", "{mail} was") for kind, text in _HAPPENS.items()}
@@ -86,6 +86,14 @@ def names(items: Sequence[str], most: int = 3) -> str:
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1]))) if shown else ""
 
 
+def as_types(types: Sequence[str]) -> str:
+    """Under which result types something was reported: `as a and b`, or that it was under none."""
+    named = [each for each in types if each]
+    if not named:
+        return "without a result type"
+    return f"as {names(named)}{' or without a result type' if len(named) < len(types) else ''}"
+
+
 def count(number: int, one: str) -> str:
     """`1 session`, `2 sessions`."""
     return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
@@ -103,10 +111,15 @@ def headline(
     cause: Cause | None,
     addresses: Sequence[str],
     kind: ConsequenceKind,
+    part: bool,
     state: State,
     last: date,
 ) -> str:
-    """Who reports which fault of what, and what happens to the mail, in one sentence without jargon."""
+    """Who reports which fault of what, and what happens to the mail, in one sentence without jargon.
+
+    Args:
+        part: whether some sessions of these senders work.
+    """
     fault = _OF_CAUSE.get(cause.code if cause else "") or _OF_TYPE.get(registered.name if registered else "")
     if not result and cause is None:
         fault = "sessions with {place} failed, without saying how"
@@ -118,11 +131,15 @@ def headline(
         said += f" ({domain_name(mx)})"
     if addresses and all(":" in address for address in addresses) and place == mx:
         said += f" at its IPv6 address {name(addresses[0])}" if len(addresses) == 1 else " at its IPv6 addresses"
-    over = state == "quiet"
-    verb = "reported" if over else "reports" if len(senders) == 1 else "report"
-    mail = f"mail to {_mail_domains(domains)}"
-    happens = (_HAPPENED if over else _HAPPENS)[kind].replace("{mail}", mail)
-    ending = f"; no longer reported since {last}" if over else ""
+    past = state in ("quiet", "unknown")
+    verb = "reported" if past else "reports" if len(senders) == 1 else "report"
+    at_host = bool(mx) and domain_name(mx) in said
+    mail = f"{'some ' if part and not at_host else ''}mail to {_mail_domains(domains)}"
+    happens = (_HAPPENED if past else _HAPPENS)[kind].replace("{mail}", mail)
+    happens = happens.replace("{there}", " there" if part and at_host else "")
+    ending = {"quiet": f"; no longer reported since {last}", "unknown": f"; nothing is known since {last}"}.get(
+        state, ""
+    )
     begin = names(senders, 2) or "A sender without a name"
     return f"{begin} {verb} that {said}; {happens}{ending}."
 
@@ -178,7 +195,7 @@ def to_forward(
     days = f"On {first}" if first == last else f"Between {first} and {last}"
     lines = [
         f"{days} (UTC days), {names(senders)} reported by TLS-RPT (RFC 8460) that {failed:,} of their {total:,} SMTP "
-        f"sessions to {_mail_domains(domains)} failed at {domain_name(place)}, as {names(types) or 'no result type'}."
+        f"sessions to {_mail_domains(domains)} failed at {domain_name(place)}, {as_types(types)}."
     ]
     if reasons:
         lines.append(f"Reason given: {'; '.join(name(reason) for reason in reasons[:3])}.")
