@@ -36,7 +36,7 @@ from tlsrpt.store.sqlite import Store, connect, engine_over, open_store
 from tlsrpt.store.sqlite_check import MOST_PROBLEMS, check
 from tlsrpt.store.sqlite_prune import prune
 from tlsrpt.store.sqlite_schema import MIGRATIONS, migrate
-from tlsrpt.store.sqlite_upkeep import backup, info, upgrade_store
+from tlsrpt.store.sqlite_upkeep import backup, info, upgrade_if_there, upgrade_store
 from tlsrpt.store.values import Arrival, Fault, MailHeaders
 from tlsrpt.store.version import APPLICATION_ID, HEAD, REVISIONS
 
@@ -404,3 +404,14 @@ def test_migrations_can_be_run_twice(filled: Store) -> None:
     """Two processes that make or upgrade a store at once: the second finds nothing to do."""
     migrate(filled.connection)
     assert sessions(filled)[0] == 3
+
+
+def test_a_store_that_was_begun_and_not_finished_is_finished_by_the_service(tmp_path: Path) -> None:
+    """Killed between the switch to WAL and its tables, it kept the service from ever starting again."""
+    path = tmp_path / "s.db"
+    with closing(sqlite3.connect(path)) as begun:
+        begun.execute("PRAGMA journal_mode = WAL")
+    assert path.stat().st_size
+    assert upgrade_if_there(str(path)) is None
+    open_store(str(path), create=True).close()
+    assert upgrade_if_there(str(path)) is None

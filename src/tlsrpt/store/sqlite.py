@@ -355,8 +355,9 @@ def revision_of(path: Path, db: sqlite3.Connection) -> str:
 
     Raises: StoreError where the database is another application's.
     """
-    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    # In this order: another process may be making them, both in one transaction.
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
     if not tables and application_id in (0, APPLICATION_ID):
         return ""
     if application_id != APPLICATION_ID or "alembic_version" not in tables:

@@ -105,11 +105,18 @@ def upgrade_store(url: str, *, timeout_s: float = 30.0) -> Upgraded:
 def upgrade_if_there(url: str) -> str | None:
     """Bring a store to this program's schema, if there is one; the copy's path where there was anything to do.
 
+    One without tables is none yet: another process makes it just now, or was killed while it did. Whoever opens it to
+    write makes the rest.
+
     Raises: as `upgrade_store`.
     """
     path = sqlite_path(url)
     if not path.exists() or not path.stat().st_size:
         return None
+    refuse_other_files(path)
+    with translated(path), closing(connect(path, timeout_s=30.0)) as db:
+        if not revision_of(path, db):
+            return None
     return upgrade_store(url).backup
 
 
