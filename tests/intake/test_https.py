@@ -204,6 +204,15 @@ def test_labels_are_compared_with_the_body_and_never_decide(
             assert (finding.where, finding.message.isprintable()) == ("request", True)
 
 
+def test_a_text_without_any_type_does_not_claim_to_be_a_report() -> None:
+    """It went to quarantine, as if its label had said so: whoever posts anything could fill that."""
+    with listening_at() as at:
+        request = b"POST /v1/tlsrpt HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+        at.ask(request)
+        (document,) = at.seen.documents
+        assert (document.data, document.claims_report) == (b"hello", False)
+
+
 def test_no_type_at_all_is_noted() -> None:
     with listening_at() as at:
         (answer,) = at.ask(b"POST /v1/tlsrpt HTTP/1.0\r\nContent-Length: 4\r\n\r\n{  }")

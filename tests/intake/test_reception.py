@@ -194,6 +194,16 @@ def test_what_is_no_report_is_counted_and_kept_only_where_that_is_asked(tmp_path
     assert with_reception(tmp_path, work) == ["other", "quarantined"]
 
 
+def test_why_something_is_no_report_is_said_once(tmp_path: Path) -> None:
+    async def work(at: Surroundings) -> list[str]:
+        taken = [await at.desk.take(b'{"a": \x1b', way=HTTPS, claims_report=claims) for claims in (False, True)]
+        return [one.reason for one in taken]
+
+    reason, quarantined = with_reception(tmp_path, work)
+    assert reason.startswith("broken JSON")
+    assert quarantined == f"no TLS report: {reason}"
+
+
 def test_the_quarantine_is_bounded_and_then_mail_waits_and_posts_are_refused(tmp_path: Path) -> None:
     async def work(at: Surroundings) -> list[str]:
         said = []

@@ -255,7 +255,7 @@ def look_at_labels(
 ) -> tuple[bool, tuple[Finding, ...]]:
     """Whether a body says that it is a TLS report, and how its labels depart from RFC 8460 section 5.4 and from it."""
     actual = "gzip" if data[:2] == b"\x1f\x8b" else "json" if data[:1] == b"{" else ""
-    if content_encoding is None and content_type == _EXPECTED.get(actual):
+    if actual and content_encoding is None and content_type == _EXPECTED[actual]:
         return True, ()
     found: list[Finding] = []
     media_type = mime.media_type(content_type, "")

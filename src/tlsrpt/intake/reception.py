@@ -157,9 +157,10 @@ class Reception:
         if arrival is None:
             arrival = await self._in_thread(partial(read, limits=judging.limits))
         if arrival.other is not None:
+            what = arrival.other.removeprefix(_NO_REPORT)  # of a text that is no JSON, `core.reading` says it, too
             if not (way.keep_other or (claims_report and data)):
-                return Taken(outcome="other", reason=_reason(arrival.other))
-            arrival = replace(arrival, other=None, faults=(Fault(reason=f"no TLS report: {arrival.other}"),))
+                return Taken(outcome="other", reason=_reason(what))
+            arrival = replace(arrival, other=None, faults=(Fault(reason=_NO_REPORT + what),))
         if arrival.reports:
             signatures = await self._signatures(arrival, way)
             look = partial(_look_at_each, arrival, signatures, noted, judging.owned)
@@ -256,6 +257,7 @@ _EVENTS: dict[str, str] = {
     "refused": "report refused",
     "unkept": "report unreadable and not kept",
 }
+_NO_REPORT = "no TLS report: "
 _WARNED: frozenset[Outcome] = frozenset(("conflict", "quarantined", "too-large", "refused", "unkept"))
 
 
