@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -66,3 +67,39 @@ def test_a_socket_that_is_closed_is_an_error_of_the_source() -> None:
     with socket.create_server(("127.0.0.1", 0)) as bound:
         bound.setblocking(False)
         asyncio.run(work(bound))
+
+
+def test_connections_leave_files_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one to spare the store could not be opened, and nothing would be kept for as long as a flood lasts."""
+    monkeypatch.setattr(accepting, "PAUSE_S", 0.01)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def work(bound: socket.socket) -> None:
+        async with aclosing(accepted(bound, log=log, name="https")) as connections:
+            probe = os.dup(0)
+            os.close(probe)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (probe + 60, hard))
+            with contextlib.ExitStack() as flood:
+                held = []
+                while True:
+                    flood.enter_context(socket.create_connection(bound.getsockname()))
+                    coming = asyncio.ensure_future(anext(connections))
+                    await asyncio.wait([coming], timeout=0.3)
+                    if not coming.done():
+                        break
+                    held.append(flood.enter_context(await coming))
+                assert 10 < len(held) < 30, "two descriptors each"
+                os.close(os.dup(0))  # the store's
+                held.pop().close()
+                for one in held:
+                    one.close()
+                flood.enter_context(await coming)
+
+    log = Lines()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            bound.setblocking(False)
+            asyncio.run(work(bound))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [event for _, event, _ in log.lines] == ["no more connections can be accepted"]
