@@ -55,8 +55,8 @@ def test_one_is_told_whole_in_the_order_in_which_it_is_needed(store: Path) -> No
     done = tlsrpt("incidents", incident["id"][:4], "--store", store, "--today", "2026-03-03")
     assert done.returncode == 0
     order = [
-        "shows an expired certificate; mail to meadow.example is refused", "open:", "10 failed sessions of 30", "Where:",
-        "Effect:", "Whose side:", "Causes that come into question", "Do this:", "Check:", "Confirmed by reports:",
+        "shows an expired certificate; its mail to meadow.example is refused", "open:", "10 failed sessions of 30", "Where:",
+        "Effect:", "Whose side:", "Causes that come into question", "Do this:", "Check:", "Mended when:",
         "To forward", "Evidence", "What it means",
     ]  # fmt: skip
     places = [" ".join(done.stdout.split()).find(words) for words in order]

@@ -18,6 +18,8 @@ from tlsrpt.insight.wording import as_types
 from tlsrpt.insight.words import CONSEQUENCE, PARTY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlsrpt.insight.incident import Incident, RankedCause, Seen
 
 STATE_COLOUR = {"open": "red", "watch": "yellow", "unknown": "yellow", "quiet": "green"}
@@ -29,7 +31,7 @@ def draw_incident(incident: Incident, number: int | None = None, *, dated: bool 
     lead = f"{number}. " if number is not None else ""
     draw.paragraph(incident.headline, INDENT, lead, {"bold": True})
     _draw_begin(incident, dated=dated)
-    field("Likely cause", cause_sentence(incident.causes[0]), INDENT)
+    field("Likely cause", cause_sentence(incident), INDENT)
     field("Next step", incident.steps[0], INDENT)
     _draw_proof(incident)
     if dated:
@@ -47,13 +49,14 @@ def draw_whole(incident: Incident) -> None:
     click.echo()
     draw.paragraph("Causes that come into question, the likeliest first:", "", INDENT, {"bold": True})
     for number, cause in enumerate(incident.causes, 1):
-        _draw_cause(cause, number)
+        draw.paragraph(f"{cause.title}. {cause.explanation}", INDENT + "     ", f"{INDENT}  {number}. ")
+    _draw_signs(incident.causes)
     click.echo()
     draw.paragraph("Do this:", "", INDENT, {"bold": True})
     for number, step in enumerate(incident.steps, 1):
         draw.paragraph(step, INDENT + "     ", f"{INDENT}  {number}. ")
     _draw_proof(incident)
-    field("Confirmed by reports", incident.confirmed, INDENT)
+    field("Mended when", incident.confirmed, INDENT)
     field("When to leave it alone", incident.ignore, INDENT)
     click.echo()
     draw.paragraph("To forward to whoever runs it:", "", INDENT, {"bold": True})
@@ -75,7 +78,7 @@ def _draw_begin(incident: Incident, *, dated: bool) -> None:
     field("Where", _where(incident), INDENT)
     if len(incident.domains) > 1:
         field("Domains", names([display_domain(name) for name in incident.domains]), INDENT)
-    field("Effect", _effect(incident), INDENT)
+    field("Effect while it lasted" if incident.state == "quiet" else "Effect", _effect(incident), INDENT)
     side = incident.side
     field("Whose side", f"{PARTY[side.party]} ({side.confidence} confidence). {' '.join(side.reasons)}", INDENT)
 
@@ -83,11 +86,12 @@ def _draw_begin(incident: Incident, *, dated: bool) -> None:
 def _when(incident: Incident) -> str:
     if incident.first_seen == incident.last_seen:
         return f"On {incident.first_seen}"
-    span = f"{incident.first_seen} to {incident.last_seen}, on {draw.plural(incident.days, 'day')}"
     if not incident.earlier:
-        return span
+        return f"{incident.first_seen} to {incident.last_seen}, on {draw.plural(incident.days, 'day')}"
     first, last = incident.earlier[-1]
-    return f"{span}; it comes back: before, it was seen from {first} to {last}"
+    begin = min(day for day, _ in incident.by_day if day > last)
+    spell = f"On {begin}" if begin == incident.last_seen else f"{begin} to {incident.last_seen}"
+    return f"{spell}; it comes back: before, {first} to {last}; on {draw.plural(incident.days, 'day')} in all"
 
 
 def _draw_mark(incident: Incident) -> None:
@@ -127,13 +131,18 @@ def _effect(incident: Incident) -> str:
     return f"{'; '.join(each)}. {incident.consequence_text}"
 
 
-def _draw_cause(cause: RankedCause, number: int) -> None:
-    indent = INDENT + "     "
-    draw.paragraph(f"{cause.title}. {cause.explanation}", indent, f"{INDENT}  {number}. ")
-    for sentence in cause.evidence_for:
-        draw.paragraph(sentence, indent + "  ", indent + "+ ")
-    for sentence in cause.evidence_against:
-        draw.paragraph(sentence, indent + "  ", indent + "- ")
+def _draw_signs(causes: Sequence[RankedCause]) -> None:
+    """What speaks for and against the causes, each sentence once."""
+    signs = dict.fromkeys(each for cause in causes for each in (*cause.evidence_for, *cause.evidence_against))
+    if not signs:
+        return
+    draw.paragraph("What speaks for them and against them:", "", INDENT, {"bold": True})
+    for sign in signs:
+        for_ = [str(number) for number, cause in enumerate(causes, 1) if sign in cause.evidence_for]
+        against = [str(number) for number, cause in enumerate(causes, 1) if sign in cause.evidence_against]
+        lead = f"for {', '.join(for_)}" if for_ else ""
+        lead += f"{'; ' if for_ else ''}against {', '.join(against)}" if against else ""
+        draw.paragraph(f"{lead}: {sign}", INDENT + "     ", INDENT + "  ")
 
 
 def _draw_proof(incident: Incident) -> None:
@@ -156,7 +165,7 @@ def _draw_senders(incident: Incident) -> None:
 
 
 def _sender_row(seen: Seen) -> list[draw.Cell]:
-    first, last = (str(day) if day else "does not" for day in (seen.first_seen, seen.last_seen))
+    first, last = (str(day) if day else "-" for day in (seen.first_seen, seen.last_seen))
     latest = str(seen.latest) if seen.latest else ""
     return [INDENT + seen.sender, seen.failed, seen.total, first, last, latest]
 
@@ -196,4 +205,4 @@ def field(name: str, text: str, indent: str) -> None:
 def names(items: list[str] | tuple[str, ...], most: int = 6) -> str:
     """Some names, the rest counted."""
     shown = ", ".join(items[:most])
-    return f"{shown} and {len(items) - most} more" if len(items) > most else shown
+    return f"{shown} and {len(items) - most:,} more" if len(items) > most else shown

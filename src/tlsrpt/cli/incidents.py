@@ -169,8 +169,9 @@ def _draw_counts(found: Sequence[Incident], store: Store, period: Period, domain
     fine = not found and not totals.failed
     marked = sum(each.mark != "none" for each in found)
     states = [each.state for each in found if each.mark == "none"]
-    open_ = sum(state in ("open", "unknown") for state in states)
-    counts = f"{draw.plural(open_, 'incident')} open, {states.count('watch')} to watch, {states.count('quiet')} quiet"
+    counts = f"{draw.plural(states.count('open'), 'incident')} open, {states.count('watch')} to watch, "
+    counts += f"{states.count('quiet')} quiet"
+    counts += f", {unknown} not to be known" if (unknown := states.count("unknown")) else ""
     counts += f", {marked} marked" if marked else ""
     if not fine:
         draw.heading(f"{period.since} to {period.until}: {counts}")

@@ -71,8 +71,9 @@ ONE_ADDRESS = Verify(
     expected="'Verification: OK', at every IPv4 and IPv6 address that the MX name has.",
 )
 CHAIN_CHECK = Verify(
-    command=f"{_CONNECT} -showcerts </dev/null 2>/dev/null | grep -E '^ *[0-9] s:|^ *i:'",
-    expected="each issuer (i:) is the subject (s:) of the next line, and the last issuer is a public root.",
+    command=f"{_CONNECT} -showcerts </dev/null 2>/dev/null | grep -E '^ *[0-9] s:|^ *[iv]:'",
+    expected="each issuer (i:) is the subject (s:) of the next line, and the last issuer is a public root; no "
+    "NotAfter lies in the past.",
 )
 STARTTLS_CHECK = Verify(
     command="openssl s_client -starttls smtp -connect {mx}:25 -servername {mx} -brief </dev/null",
@@ -267,14 +268,15 @@ CAUSES: Mapping[str, Cause] = _table(
     ),
     Cause(
         code="renewed-not-reloaded",
-        title="The mail server still serves an old certificate: not reloaded since it was renewed, or not renewed",
-        explanation="Commonly a new certificate lies on disk, and the service was not reloaded since.",
+        title="The certificate was renewed, but the mail server still serves the old one",
+        explanation="A newer file lies on disk, and the service was not reloaded since.",
         evidence_for="Failures begin on the very day a certificate ran out, with all senders that verify.",
         evidence_against="The failures began long after the expiry date, or on one address only.",
         steps=(
             "Compare the certificate on disk with the one served.",
-            "Reload the mail server (Postfix: postfix reload; Exim, Dovecot and others: restart).",
-            "Put the reload into the renewal hook, so that the next renewal does it.",
+            "If the one on disk is newer: reload the mail server (Postfix: postfix reload; Exim, Dovecot and others: "
+            "restart), and put the reload into the renewal hook.",
+            "If it has expired too: run the renewal by hand and read its error.",
         ),
         party="mx",
         stage="certificate",
@@ -466,10 +468,7 @@ CAUSES: Mapping[str, Cause] = _table(
         explanation="Busy hosts, a limit on connections, a firewall, or a network fault. Singly it is noise.",
         evidence_for="Few sessions of one sender on one day; the reason speaks of a time-out, reset or close.",
         evidence_against="It happens on two days, with two senders, or with all sessions to one MX.",
-        steps=(
-            "Watch: one sender, one day, under 3 sessions or under 1% needs no action.",
-            "If it stays: look in the log of {mx} for that time, at connection limits and at the path's MTU.",
-        ),
+        steps=("If it stays: look in the log of {mx} for that time, at connection limits and at the path's MTU.",),
         party="network",
         stage="handshake",
         place="mx",
@@ -628,10 +627,7 @@ CAUSES: Mapping[str, Cause] = _table(
         "One sender on one day is noise.",
         evidence_for="The reason speaks of a time-out, refusal, reset or no route.",
         evidence_against="The reason holds an HTTP status.",
-        steps=(
-            "Check that {policy_host} answers on port 443 from outside, at every address it has.",
-            "Watch if it was one sender on one day; a cached policy bridges the gap.",
-        ),
+        steps=("Check that {policy_host} answers on port 443 from outside, at every address it has.",),
         party="policy-host",
         stage="policy",
         place="policy-host",
@@ -693,7 +689,8 @@ CAUSES: Mapping[str, Cause] = _table(
         evidence_for="All strict senders report it since the policy was changed; policy-string shows the line.",
         evidence_against="The reported policy text is in order: it may be an older one.",
         steps=(
-            "Write version: STSv1, mode:, mx: and max_age: exactly so, lower-case, one a line, nothing else.",
+            "Compare each key letter by letter with version: STSv1, mode:, mx: and max_age: (not max-age): one a line, "
+            "nothing else.",
             "Then give the _mta-sts record a new id.",
         ),
         party="policy-host",

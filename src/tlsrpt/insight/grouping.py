@@ -152,13 +152,18 @@ def _told(result: str, policy_type: str, reason_text: str) -> _Told:
 
 def _join(groups: list[Group]) -> list[Group]:
     homes = _homes(groups)
-    left: list[Group] = []
-    for group in groups:
-        if _says_little(group) or not group.spot.named or _may_be_tlsa(group) or _is_bare_fetch(group):
+    for group in groups:  # first those that others could join: once they are gone, nothing joins them any more
+        if _is_home(group) and (_may_be_tlsa(group) or _is_bare_fetch(group)):
             _move(group, homes)
-        if group.rows:
-            left.append(group)
-    return left
+    for group in groups:
+        if not _is_home(group):
+            _move(group, homes)
+    return [group for group in groups if group.rows]
+
+
+def _is_home(group: Group) -> bool:
+    """Whether it is definite enough to be joined."""
+    return group.spot.named and not _says_little(group)
 
 
 def _move(group: Group, homes: Mapping[str, Sequence[_Home]]) -> None:
@@ -210,7 +215,7 @@ def _homes(groups: Iterable[Group]) -> dict[str, list[_Home]]:
     """For each domain, and for each MX host ("at ..."), the incidents that are definite enough to be joined."""
     homes: dict[str, list[_Home]] = defaultdict(list)
     for group in groups:
-        if _says_little(group) or not group.spot.named:
+        if not _is_home(group):
             continue
         policy_types = {row.policy_type for row in group.rows}
         failed = sum(row.failed for row in group.rows)
@@ -238,7 +243,12 @@ def _home(row: FailureRow, own: Group, homes: Sequence[_Home]) -> Group | None:
     found: Group | None = None
     for home in homes:
         group = home.group
-        if group is own or not home.first <= row.day <= home.last or row.policy_type not in home.policy_types:
+        if (
+            group is own
+            or not group.rows
+            or not home.first <= row.day <= home.last
+            or row.policy_type not in home.policy_types
+        ):
             continue
         if _is_bare_fetch(own) and group.spot.name != own.spot.name:
             continue

@@ -18,7 +18,7 @@ from tlsrpt.core.results import ConsequenceKind, ResultType, consequence, fill, 
 from tlsrpt.insight import wording
 from tlsrpt.insight.facts import Facts, StoreFacts
 from tlsrpt.insight.grouping import Group, group_failures, reason_of
-from tlsrpt.insight.incident import CONSEQUENCES, STATES, Incident, RankedCause, Seen
+from tlsrpt.insight.incident import CONSEQUENCES, STATES, Incident, RankedCause, Seen, State
 from tlsrpt.insight.places import Spot
 from tlsrpt.insight.ranking import Pattern, rank
 from tlsrpt.insight.side import side_of
@@ -31,8 +31,10 @@ from tlsrpt.store.values import Beside, Evidence, FailureRow, Mark, Memory, Reme
 
 LOOK_BACK = timedelta(days=90)  # before the days that are asked for, so that an incident has its begin
 CERTIFICATE_FAULTS = frozenset({"certificate-host-mismatch", "certificate-expired", "certificate-not-trusted", "tlsa"})
+ADDRESSES_CHECKED = 4  # of an incident, each by a command of its own
 MODES_SOUGHT = 20  # domains of an incident whose policy is looked for where the failures' reports show none
 WATCHING = "Nothing to do yet: wait for the reports of the next days. It counts when it comes again."
+AGAIN = "If it comes again: "
 OVER = "Nothing to do: the senders that saw it report without it. Make sure that whoever mended it knows why it broke."
 UNNAMED = "Ask the sender what this result type means; its contact address is in its reports."
 UNTOLD = "Ask the sender how they failed; its contact address is in its reports. Until then watch the other senders."
@@ -221,7 +223,9 @@ def _incident(
     addresses = tuple(sorted({row.receiving_ip for row in sample if row.receiving_ip}))
     steps = tuple(fill(step, values) for step in cause.steps) if cause else (UNNAMED if group.fault else UNTOLD,)
     proof = (cause.verify if cause else None) or (registered.verify if registered else None)
-    verify, expected = (fill(proof.command, values), fill(proof.expected, values)) if proof else ("", "")
+    verify, expected = (
+        (_commands(proof.command, values, addresses), fill(proof.expected, values)) if proof else ("", "")
+    )
     reasons = _reasons(rows)
     title = _title(group, registered, cause)
     spell = spells(days)
@@ -274,22 +278,28 @@ def _incident(
         consequence=kind,
         consequence_text=text,
         effects=tuple((each, hit) for each, _, hit in effects),
-        side=side_of(registered, cause, state, senders, others, said=group.cause is not None),
+        side=side_of(registered, cause, state, senders, others, said=group.cause is not None and group.cause is cause),
         causes=tuple(each for _, each in ranked) or (_NO_CAUSE if group.fault else _NOT_TOLD,),
-        steps=(WATCHING, *steps) if state == "watch" else (OVER, *steps) if state == "quiet" else steps,
+        steps=_in_state(state, steps),
         verify=verify,
         expected=expected,
         confirmed=wording.when_confirmed(senders, cached=group.spot.kind in ("policy-host", "sts-record")),
         forward=wording.to_forward(
             first=days[0], last=days[-1], senders=senders, failed=failed, total=total, domains=domains,
-            place=group.spot.name, types=types, reasons=reasons, likely=cause.title if cause else "not known",
-            steps=steps, verify=verify, expected=expected,
+            place=group.spot.name, kind=group.spot.kind, types=types, reasons=reasons,
+            likely=cause.title if cause else "not known", steps=steps, verify=verify, expected=expected,
         ),
         ignore=wording.when_to_ignore(state, cause, failed / max(total, 1), len(senders) == 1 and bool(others)),
         evidence=_best(sample, evidence),
-        meaning=f"{registered.meaning} {registered.says_not}" if registered else "",
+        meaning=f"{registered.meaning} It does not say: {registered.says_not}" if registered else "",
         section=registered.section if registered else "",
     )  # fmt: skip
+
+
+def _in_state(state: State, steps: tuple[str, ...]) -> tuple[str, ...]:
+    """What is to be done: where nothing is at present, that first, and the rest for the case that it comes again."""
+    lead = {"watch": WATCHING, "quiet": OVER}.get(state)
+    return (lead, f"{AGAIN}{steps[0]}", *steps[1:]) if lead else steps
 
 
 _NO_CAUSE = RankedCause(code="unknown", title="Not known", explanation="The result type is not a registered one.")
@@ -452,6 +462,14 @@ def _values(group: Group, sample: Iterable[Evidence]) -> dict[str, str | None]:
     }
 
 
+def _commands(template: str, values: Mapping[str, str | None], addresses: Sequence[str]) -> str:
+    """The check, a line for each address at which it failed: a name leads to any of them."""
+    if "-connect {mx}:25" not in template or not addresses:
+        return fill(template, values)
+    each = template.replace("-connect {mx}:25", "-connect {ip}:25")
+    return "\n".join(fill(each, {**values, "ip": address}) for address in addresses[:ADDRESSES_CHECKED])
+
+
 def _mx_of(spot: Spot, heaviest: FailureRow) -> str:
     return heaviest.mx_host if spot.kind in ("policy-host", "sender") else spot.host
 
@@ -493,6 +511,7 @@ def _effects(
         worst[domain] = min(worst.get(domain, here), here)
     effects = []
     for place in sorted({each[0] for each in worst.values()}):
-        hit = sorted((domain for domain, each in worst.items() if each[0] == place), key=lambda name: worst[name])
-        effects.append((CONSEQUENCES[place], worst[hit[0]][2], tuple(hit)))
+        hit = [domain for domain in domains if domain in worst and worst[domain][0] == place]
+        text = worst[min(hit, key=lambda domain: worst[domain])][2]
+        effects.append((CONSEQUENCES[place], text, tuple(hit)))
     return effects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tlsrpt.insight.incident import Incident, RankedCause
@@ -9,12 +10,19 @@ from tlsrpt.insight.incident import Incident, RankedCause
 EVIDENCE_SHOWN = 2  # sentences, where there is room for few
 
 
-def cause_sentence(cause: RankedCause) -> str:
-    """A cause, and what speaks for it."""
-    if cause.code == "unknown":
-        return f"{cause.title}. {cause.explanation}"
-    usual = "The usual one for this result type; the reports name no other."
-    return f"{cause.title}. {' '.join(cause.evidence_for[:EVIDENCE_SHOWN]) or usual}"
+def cause_sentence(incident: Incident) -> str:
+    """The likeliest cause and what speaks for it; where nothing tells it from the next one, that this is so."""
+    first, *others = incident.causes
+    if first.code == "unknown":
+        return f"{first.title}. {first.explanation}"
+    telling = [each for each in first.evidence_for if not others or each not in others[0].evidence_for]
+    if others and not telling:
+        return f"The reports do not tell for certain. Most often: {first.title}; or: {others[0].title}."
+    return f"{first.title}. {_why(first, telling)}"
+
+
+def _why(cause: RankedCause, telling: Sequence[str]) -> str:
+    return " ".join(telling[:EVIDENCE_SHOWN]) or "The usual one for this result type; the reports name no other."
 
 
 def incident_json(incident: Incident) -> dict[str, Any]:
@@ -77,5 +85,5 @@ def _first_cause(incident: Incident) -> dict[str, str]:
         "code": cause.code,
         "title": cause.title,
         "explanation": cause.explanation,
-        "why": cause_sentence(cause).removeprefix(f"{cause.title}. "),
+        "why": _why(cause, cause.evidence_for),
     }

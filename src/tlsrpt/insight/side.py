@@ -42,7 +42,8 @@ def side_of(
     reasons = [_first_reason(registered, cause, said=said)] if registered else []
     if len(senders) > 1:
         reasons.append(f"{len(senders)} senders report it independently: {names(senders)}.")
-        confidence: Confidence = "high"
+        guessed = registered is None or (not said and party != registered.side.party)
+        confidence: Confidence = "medium" if guessed or party == "network" else "high"
     elif others:
         fine = sum(each.successful for each in others)
         reasons.append(
@@ -58,13 +59,10 @@ def side_of(
 
 def _first_reason(registered: ResultType, cause: Cause | None, *, said: bool) -> str:
     """Why that side: what the result type points to, or, where that is a collective one, what is said of the cause."""
-    if (
-        said
-        and cause is not None
-        and (registered.side.party in ("unknown", "sender") or registered.side.party != cause.party)
-    ):
-        return f"What is reported ({cause.title[:1].lower()}{cause.title[1:]}) {_MENDED_AT[cause.party]}."
-    return registered.side.reason
+    if cause is None or registered.side.party == cause.party:
+        return registered.side.reason
+    lead = "What is reported" if said else "The likeliest cause"
+    return f"{lead} ({cause.title[:1].lower()}{cause.title[1:]}) {_MENDED_AT[cause.party]}."
 
 
 _MENDED_AT: Mapping[Party, str] = {
@@ -72,7 +70,7 @@ _MENDED_AT: Mapping[Party, str] = {
     "policy-host": "is mended in the MTA-STS policy, at the host that serves it",
     "dns": "is mended in DNS",
     "sender": "is for the sender to mend",
-    "network": "happens on the way, on neither side",
+    "network": "happens on the way, or at a host with too much to do",
     "unknown": "does not say where it is mended",
 }
 

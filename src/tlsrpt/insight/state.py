@@ -54,9 +54,12 @@ def judge(
     until = max((each.latest for each in later), default=last)
     if today - until <= LATE:
         if not later:
-            return "open", f"Reported until {last}; reports come a day late or more, so that is not to say until now."
+            return (
+                "open",
+                f"Last reported for {last}; later days are not reported yet, so nobody can tell if it is over.",
+            )
         seen = names([each.sender for each in later], 2)
-        return "open", f"Reported until {last}; since then {seen} reported too few days without it to call it over."
+        return "open", f"Last reported for {last}; {seen} reported a later day without it, and {CLEAN_DAYS} are needed."
     if not later:
         return "unknown", f"No later report from the senders that saw it: nobody can tell since {last}."
     return "unknown", f"One later day without it, up to {until}, and no report since: too little to call it over."

@@ -14,6 +14,7 @@ from tlsrpt.core.domain import display_domain
 from tlsrpt.core.results import ConsequenceKind, ResultType
 from tlsrpt.core.text import printable
 from tlsrpt.insight.incident import State
+from tlsrpt.insight.places import PlaceKind
 
 NAME_LIMIT = 80  # characters of a name in a sentence
 
@@ -134,10 +135,11 @@ def headline(
     past = state in ("quiet", "unknown")
     verb = "reported" if past else "reports" if len(senders) == 1 else "report"
     at_host = bool(mx) and domain_name(mx) in said
-    mail = f"{'some ' if part and not at_host else ''}mail to {_mail_domains(domains)}"
+    whose = "its" if len(senders) == 1 else "their"
+    mail = f"{'some of ' if part and not at_host else ''}{whose} mail to {_mail_domains(domains)}"
     happens = (_HAPPENED if past else _HAPPENS)[kind].replace("{mail}", mail)
     happens = happens.replace("{there}", " there" if part and at_host else "")
-    ending = {"quiet": f"; no longer reported since {last}", "unknown": f"; nothing is known since {last}"}.get(
+    ending = {"quiet": f"; no longer reported after {last}", "unknown": f"; nobody can tell since {last}"}.get(
         state, ""
     )
     begin = names(senders, 2) or "A sender without a name"
@@ -158,7 +160,9 @@ def when_to_ignore(state: State, cause: Cause | None, share: float, alone: bool)
             "and restarts leave behind. Two senders, two days or all sessions to one host would make it a fault."
         )
     if cause is not None and cause.party == "sender":
-        return "If the check below is good, nothing is wrong on your side: the sender alone can mend it."
+        if cause.code.startswith("sender-requires"):
+            return "It is a rule of that sender's own; nothing is wrong on your side."
+        return "If the check is good, nothing is wrong on your side: the sender alone can mend it."
     if alone and share < 0.01:
         return "One sender and less than 1 % of its sessions: it may wait as long as neither grows."
     return ""
@@ -184,6 +188,7 @@ def to_forward(
     total: int,
     domains: Sequence[str],
     place: str,
+    kind: PlaceKind,
     types: Sequence[str],
     reasons: Sequence[str],
     likely: str,
@@ -193,10 +198,14 @@ def to_forward(
 ) -> str:
     """A text for whoever runs the place: the facts, without blame."""
     days = f"On {first}" if first == last else f"Between {first} and {last}"
-    lines = [
-        f"{days} (UTC days), {names(senders)} reported by TLS-RPT (RFC 8460) that {failed:,} of their {total:,} SMTP "
-        f"sessions to {_mail_domains(domains)} failed at {domain_name(place)}, {as_types(types)}."
-    ]
+    of_all = f"{failed:,} of their {total:,} SMTP sessions to {_mail_domains(domains)}"
+    if kind in ("policy-host", "sts-record") and any(each.startswith("sts-") for each in types):
+        fault = f"for {of_all} no MTA-STS policy could be had from {domain_name(place)}"
+    elif kind in ("mx", "tlsa-record"):
+        fault = f"{of_all} failed at {domain_name(place)}"
+    else:
+        fault = f"{of_all} failed ({domain_name(place)})"
+    lines = [f"{days} (UTC days), {names(senders)} reported by TLS-RPT (RFC 8460) that {fault}, {as_types(types)}."]
     if reasons:
         lines.append(f"Reason given: {'; '.join(name(reason) for reason in reasons[:3])}.")
     lines.append(f"Likely cause: {likely}.")

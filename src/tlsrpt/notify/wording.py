@@ -199,7 +199,7 @@ def facts_of(incident: Incident) -> list[tuple[str, str]]:
         ("Domains", names([display_domain(domain) for domain in incident.domains])),
         ("Whose side", f"{PARTY[side.party]} ({side.confidence} confidence). {' '.join(side.reasons)}"),
     ]
-    return [*said, ("Likely cause", cause_sentence(incident.causes[0]))] if incident.causes else said
+    return [*said, ("Likely cause", cause_sentence(incident))] if incident.causes else said
 
 
 def _effect(incident: Incident) -> str:
