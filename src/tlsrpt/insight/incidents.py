@@ -312,9 +312,11 @@ def _names_more(group: Group, cause: Cause | None) -> bool:
     """Whether it is known of the cause that it is the one: a sender says it, or its policy shows it."""
     if cause is None:
         return False
-    said = {reason.points_to[0] for row in group.rows if (reason := reason_of(row)) and reason.points_to}
-    shown = group.cause is not None and group.cause.code == cause.code
-    return shown or cause.code in said or cause.party == "sender" or cause.code == "policy-copy-old"
+    if cause is group.cause or cause.party == "sender" or cause.code == "policy-copy-old":
+        return True
+    worded = {(row.reason, row.result_type): row for row in group.rows if row.reason}
+    said = [reason.points_to for row in worded.values() if (reason := reason_of(row))]
+    return any(codes[0] == cause.code for codes in said if codes)
 
 
 def _title(group: Group, registered: ResultType | None, cause: Cause | None) -> str:
@@ -500,8 +502,9 @@ def _effects(
     A domain stands under the worst that it meets; the text is that of the rows with most sessions.
     """
     weights: Counter[tuple[str, str, str, str]] = Counter()
+    told = frozenset(domains)
     for row in group.all_rows:
-        if row.report_domain in domains:
+        if row.report_domain in told:
             mode = modes.get(row.report_domain, "") if _lacks_mode(row) else row.policy_mode
             weights[row.report_domain, row.result_type, row.policy_type, mode] += row.failed
     worst: dict[str, tuple[int, int, str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -13,6 +14,7 @@ def to_day(day: date) -> int:
     return day.toordinal() - _EPOCH_DAY
 
 
+@lru_cache(maxsize=4096)  # a store's days are few, and come again in each row
 def from_day(day: int) -> date:
     """The date of a day number; those in the store are within the years 1970 to 9999."""
     return date.fromordinal(day + _EPOCH_DAY)

@@ -94,7 +94,7 @@ class SourceState(Struct, frozen=True, kw_only=True):
     pid: int | None = None
 
 
-class FailureRow(Struct, frozen=True, kw_only=True):
+class FailureRow(Struct, frozen=True, kw_only=True, gc=False):
     """Failed sessions of one kind at one place, as one sender reported them for one UTC day; "" where not named."""
 
     report_domain: str
@@ -111,7 +111,7 @@ class FailureRow(Struct, frozen=True, kw_only=True):
     proven: bool = False  # in reports that their submitter signed (DKIM)
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     """One row of failure-details, as the sender wrote it, with the policy it was under; None where it wrote nothing."""
 
     report: int  # the short id, for `tlsrpt show`; 0: not kept
@@ -140,7 +140,7 @@ class Span(Struct, frozen=True, kw_only=True):
     last: date
 
 
-class Beside(Struct, frozen=True, kw_only=True):
+class Beside(Struct, frozen=True, kw_only=True, gc=False):
     """What one sender reported on the domains of a span, within its days and after them."""
 
     sender: str
