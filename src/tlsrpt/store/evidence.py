@@ -59,9 +59,8 @@ def recent_policies(store: Store, report_domain: str, until: date) -> dict[tuple
     found: dict[tuple[str, ...], date] = {}
     values = {"domain": storable(report_domain), "until": to_day(until)}
     with store.reading() as db:
-        for day, lines in db.execute(policies_newest_first(), values):
-            if lines:
-                found[_texts(lines)] = from_day(day)
+        for lines, day in db.execute(policies_newest_first(), values):
+            found.setdefault(_texts(lines), from_day(day))
     return found
 
 
@@ -84,8 +83,8 @@ def failures_with_policies(proven_only: bool) -> Query:
 
 @lru_cache(maxsize=1)
 def policies_newest_first() -> Query:
-    """MTA-STS policies in reports that find a domain, the last days' first."""
-    return (
+    """MTA-STS policies in the last reports that find a domain, and the first day of each: what came up last first."""
+    last = (
         select(filed.c.day, policy.c.policy_string)
         .join_from(filed, policy, policy.c.report_id == filed.c.report_id)
         .where(
@@ -96,6 +95,15 @@ def policies_newest_first() -> Query:
         )
         .order_by(filed.c.day.desc())
         .limit(LOOKED_AT)
+        .subquery()
+        .c
+    )
+    first = func.min(last.day)
+    return (
+        select(last.policy_string, first)
+        .where(last.policy_string.is_not(None))
+        .group_by(last.policy_string)
+        .order_by(first.desc(), func.max(last.day).desc(), last.policy_string)
     )
 
 
