@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import re
+import select
 import socket
 import ssl
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+PATIENCE_S = 20.0
 
 # What is sent in answer to a command; {tag} is replaced. None: the usual.
 Answer = Callable[[str], bytes | None]
@@ -42,6 +47,7 @@ class ImapServer(threading.Thread):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._connection: socket.socket | None = None
+        self._pushed = queue.SimpleQueue[bytes]()
 
     def run(self) -> None:
         while True:
@@ -50,7 +56,7 @@ class ImapServer(threading.Thread):
             except OSError:
                 return
             with contextlib.suppress(OSError, ValueError), connection:
-                connection.settimeout(20)
+                connection.settimeout(PATIENCE_S)
                 try:
                     self._serve(connection)
                 finally:
@@ -66,9 +72,11 @@ class ImapServer(threading.Thread):
         self.join(5)
 
     def push(self, data: bytes) -> None:
-        """Say something that nobody asked for."""
-        assert self._connection is not None
-        self._connection.sendall(data)
+        """Say something that nobody asked for, while the next command is waited for.
+
+        The thread that reads says it: OpenSSL lets no two threads use one connection at a time.
+        """
+        self._pushed.put(data)
 
     def _serve(self, connection: socket.socket) -> None:
         if self.script.tls:
@@ -93,9 +101,27 @@ class ImapServer(threading.Thread):
         return ""
 
     def _lines(self, connection: socket.socket) -> Iterator[str]:
-        with connection.makefile("rb") as file:
-            for line in file:
-                yield line.decode().rstrip("\r\n")
+        heard = b""
+        while True:
+            while b"\n" in heard:
+                line, _, heard = heard.partition(b"\n")
+                yield line.decode().rstrip("\r")
+            self._wait(connection)
+            more = connection.recv(65536)
+            if not more:
+                return
+            heard += more
+
+    def _wait(self, connection: socket.socket) -> None:
+        """Until there is something to read; what is pushed meanwhile is said."""
+        until = time.monotonic() + PATIENCE_S
+        while not (isinstance(connection, ssl.SSLSocket) and connection.pending()):
+            while not self._pushed.empty():
+                connection.sendall(self._pushed.get())
+            if select.select([connection], [], [], 0.02)[0]:
+                return
+            if time.monotonic() > until:
+                raise TimeoutError
 
     def _answer(self, connection: socket.socket, lines: Iterator[str], tag: str, command: str) -> bool:
         words = command.upper().split()
