@@ -56,7 +56,7 @@ def draw_whole(incident: Incident) -> None:
     for number, step in enumerate(incident.steps, 1):
         draw.paragraph(step, INDENT + "     ", f"{INDENT}  {number}. ")
     _draw_proof(incident)
-    field("Mended when", incident.confirmed, INDENT)
+    field("Mended when", incident.confirmed if incident.state != "quiet" else "", INDENT)
     field("When to leave it alone", incident.ignore, INDENT)
     click.echo()
     draw.paragraph("To forward to whoever runs it:", "", INDENT, {"bold": True})
@@ -78,7 +78,11 @@ def _draw_begin(incident: Incident, *, dated: bool) -> None:
     field("Where", _where(incident), INDENT)
     if len(incident.domains) > 1:
         field("Domains", names([display_domain(name) for name in incident.domains]), INDENT)
-    field("Effect while it lasted" if incident.state == "quiet" else "Effect", _effect(incident), INDENT)
+    field(
+        {"quiet": "Effect while it lasted", "unknown": "Effect, when last reported"}.get(incident.state, "Effect"),
+        _effect(incident),
+        INDENT,
+    )
     side = incident.side
     field("Whose side", f"{PARTY[side.party]} ({side.confidence} confidence). {' '.join(side.reasons)}", INDENT)
 
@@ -109,7 +113,9 @@ def _size(incident: Incident) -> str:
     failed = draw.plural(incident.failed, "failed session")
     size = f"{failed} of {incident.total:,} ({share}), reported by {who} {as_types(incident.result_types)}."
     if incident.joined:
-        size += f" {incident.joined:,} of them name no host or no definite fault; domain and days put them here."
+        size += (
+            f" {incident.joined:,} of them are vague (no host, no definite fault) and count here by domain and days."
+        )
     if 0 < incident.proven < incident.failed:
         size += f" {incident.proven:,} of them are in reports that their submitter signed."
     return size
@@ -185,6 +191,7 @@ def _draw_evidence(incident: Incident) -> None:
             f"[{row.receiving_ip}]" if row.receiving_ip else "",
             f"from {row.sending_mta_ip}" if row.sending_mta_ip else "",
             f'reason "{row.reason}"' if row.reason else "",
+            f"under {row.policy_type}" if row.policy_type and len(incident.policy_types) > 1 else "",
         ]
         number = f"{INDENT}  {row.report}: "
         draw.paragraph(" ".join(filter(None, told)), INDENT + "      ", number)

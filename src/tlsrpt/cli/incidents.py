@@ -171,7 +171,7 @@ def _draw_counts(found: Sequence[Incident], store: Store, period: Period, domain
     states = [each.state for each in found if each.mark == "none"]
     counts = f"{draw.plural(states.count('open'), 'incident')} open, {states.count('watch')} to watch, "
     counts += f"{states.count('quiet')} quiet"
-    counts += f", {unknown} not to be known" if (unknown := states.count("unknown")) else ""
+    counts += f", {unknown} unknown" if (unknown := states.count("unknown")) else ""
     counts += f", {marked} marked" if marked else ""
     if not fine:
         draw.heading(f"{period.since} to {period.until}: {counts}")

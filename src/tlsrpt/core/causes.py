@@ -468,7 +468,7 @@ CAUSES: Mapping[str, Cause] = _table(
         explanation="Busy hosts, a limit on connections, a firewall, or a network fault. Singly it is noise.",
         evidence_for="Few sessions of one sender on one day; the reason speaks of a time-out, reset or close.",
         evidence_against="It happens on two days, with two senders, or with all sessions to one MX.",
-        steps=("If it stays: look in the log of {mx} for that time, at connection limits and at the path's MTU.",),
+        steps=("Look in the log of {mx} for that time, at load, at connection limits and at the path's MTU.",),
         party="network",
         stage="handshake",
         place="mx",
@@ -549,8 +549,8 @@ CAUSES: Mapping[str, Cause] = _table(
         evidence_for="One sender fails and others succeed on the same day, more than once.",
         evidence_against="Every sender fails.",
         steps=(
-            "Exempt /.well-known/mta-sts.txt from bot protection, geo-blocking and rate limits.",
-            "Test from another network, without cookies and with a plain user agent.",
+            "Fetch the file from another network, by curl -4 and by curl -6. Where that is refused: exempt "
+            "/.well-known/mta-sts.txt from bot protection, geo-blocking and rate limits.",
         ),
         party="policy-host",
         stage="policy",
@@ -829,7 +829,8 @@ CAUSES: Mapping[str, Cause] = _table(
         evidence_for="All DANE senders since one day; the reason says signature expired.",
         evidence_against="The RRSIG's end date lies in the future on every server.",
         steps=(
-            "Sign the zone anew and reload it; check every secondary's serial.",
+            "Compare the RRSIG end dates with today, on every server: where they have passed, sign the zone anew and "
+            "reload it. Where they have not, compare the DS at the parent with the zone's DNSKEY.",
             "Watch the RRSIG end dates, so that a signer that stops is noticed in time.",
         ),
         party="dns",

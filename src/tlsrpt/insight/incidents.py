@@ -34,6 +34,7 @@ CERTIFICATE_FAULTS = frozenset({"certificate-host-mismatch", "certificate-expire
 ADDRESSES_CHECKED = 4  # of an incident, each by a command of its own
 MODES_SOUGHT = 20  # domains of an incident whose policy is looked for where the failures' reports show none
 WATCHING = "Nothing to do yet: wait for the reports of the next days. It counts when it comes again."
+DANE_DELIVERS = " Senders that check DANE instead go by the TLSA records, and deliver."
 AGAIN = "If it comes again: "
 OVER = "Nothing to do: the senders that saw it report without it. Make sure that whoever mended it knows why it broke."
 UNNAMED = "Ask the sender what this result type means; its contact address is in its reports."
@@ -129,11 +130,12 @@ def _ids(groups: Sequence[Group], keys: Sequence[Sequence[str]], memory: Memory)
     """An id for each group: the remembered one of its keys, else one made from the key that was seen first."""
     ids: dict[int, str] = {}
     taken: set[str] = set()
-    for number, group in enumerate(groups):  # first those that are known by their own key
-        known = memory.ids.get(group.key)
-        if known is not None and known not in taken:
-            ids[number] = known
-            taken.add(known)
+    known_by_own = [(number, id_) for number, group in enumerate(groups) if (id_ := memory.ids.get(group.key))]
+    known_by_own.sort(key=lambda each: not _at_its_place(groups[each[0]], memory.incidents.get(each[1])))
+    for number, id_ in known_by_own:  # first those that are known by their own key, and of these whose id it is
+        if id_ not in taken:
+            ids[number] = id_
+            taken.add(id_)
     for number, group in enumerate(groups):
         if number in ids:
             continue
@@ -142,6 +144,11 @@ def _ids(groups: Sequence[Group], keys: Sequence[Sequence[str]], memory: Memory)
         ids[number] = id_
         taken.add(id_)
     return [ids[number] for number in range(len(groups))]
+
+
+def _at_its_place(group: Group, known: Remembered | None) -> bool:
+    """Whether an id was told of this very group, not of one that its rows had joined before late reports came."""
+    return known is not None and known.place == group.spot.name
 
 
 def _first_key(group: Group, keys: Sequence[str]) -> str:
@@ -217,9 +224,12 @@ def _incident(
     )
     ranked = rank(group, registered, pattern, values)
     cause = ranked[0][0] if ranked else None
+    causes = tuple(each for _, each in ranked) or (_NO_CAUSE if group.fault else _NOT_TOLD,)
     state, state_reason = judge(group, cause, weights, around, total, today)
     effects = _effects(group, cause, domains, _modes(group, domains, facts))
     kind, text = effects[0][:2]
+    if group.fault in CERTIFICATE_FAULTS and any(each.verified_tlsa for each in around) and not _under(group, "tlsa"):
+        text += DANE_DELIVERS
     addresses = tuple(sorted({row.receiving_ip for row in sample if row.receiving_ip}))
     steps = tuple(fill(step, values) for step in cause.steps) if cause else (UNNAMED if group.fault else UNTOLD,)
     proof = (cause.verify if cause else None) or (registered.verify if registered else None)
@@ -279,7 +289,7 @@ def _incident(
         consequence_text=text,
         effects=tuple((each, hit) for each, _, hit in effects),
         side=side_of(registered, cause, state, senders, others, said=group.cause is not None and group.cause is cause),
-        causes=tuple(each for _, each in ranked) or (_NO_CAUSE if group.fault else _NOT_TOLD,),
+        causes=causes,
         steps=_in_state(state, steps),
         verify=verify,
         expected=expected,
@@ -287,7 +297,7 @@ def _incident(
         forward=wording.to_forward(
             first=days[0], last=days[-1], senders=senders, failed=failed, total=total, domains=domains,
             place=group.spot.name, kind=group.spot.kind, types=types, reasons=reasons,
-            likely=cause.title if cause else "not known", steps=steps, verify=verify, expected=expected,
+            likely=wording.likeliest(causes), steps=steps, verify=verify, expected=expected,
         ),
         ignore=wording.when_to_ignore(state, cause, failed / max(total, 1), len(senders) == 1 and bool(others)),
         evidence=_best(sample, evidence),
@@ -470,6 +480,10 @@ def _commands(template: str, values: Mapping[str, str | None], addresses: Sequen
         return fill(template, values)
     each = template.replace("-connect {mx}:25", "-connect {ip}:25")
     return "\n".join(fill(each, {**values, "ip": address}) for address in addresses[:ADDRESSES_CHECKED])
+
+
+def _under(group: Group, policy_type: str) -> bool:
+    return any(row.policy_type == policy_type for row in group.all_rows)
 
 
 def _mx_of(spot: Spot, heaviest: FailureRow) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlsrpt.insight.incident import Incident, RankedCause
+from tlsrpt.insight.wording import tells
 
 EVIDENCE_SHOWN = 2  # sentences, where there is room for few
 
@@ -15,7 +16,7 @@ def cause_sentence(incident: Incident) -> str:
     first, *others = incident.causes
     if first.code == "unknown":
         return f"{first.title}. {first.explanation}"
-    telling = [each for each in first.evidence_for if not others or each not in others[0].evidence_for]
+    telling = tells(first, others[0]) if others else list(first.evidence_for)
     if others and not telling:
         return f"The reports do not tell for certain. Most often: {first.title}; or: {others[0].title}."
     return f"{first.title}. {_why(first, telling)}"

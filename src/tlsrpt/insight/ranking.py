@@ -18,12 +18,13 @@ from tlsrpt.core.reasons import Reason, decode
 from tlsrpt.core.results import ResultType, causes_under, fill
 from tlsrpt.insight.grouping import Group, covers
 from tlsrpt.insight.incident import RankedCause
-from tlsrpt.insight.wording import domain_name, name, names
+from tlsrpt.insight.wording import domain_name, name, names, reason_text
 from tlsrpt.store.values import Evidence, FailureRow
 
 SHOWN = 4
 REASONS = 3  # that are told; one wording of each
 ALL_SHARE = 0.95  # of the sessions: as good as all
+FEW_SHARE = 0.5  # who shares no TLS version with a host fails there each time; half, since another host may be tried
 RARE_SHARE = 0.05  # on one day: a fault of the set-up would have met more of them
 # Against one place in the usual order, which is 1:
 SAID, SHOWN_BY_POLICY, PATTERN, WEAK = 10.0, 8.0, 3.0, 1.0
@@ -172,7 +173,7 @@ def _reasons(group: Group, codes: Iterable[str]) -> list[_Told]:
 def _said(told: Iterable[_Told], codes: Sequence[str]) -> Iterator[tuple[str, float, str]]:
     """A text that fits several causes tells them from all others, not apart from each other."""
     for row, reason, meant in told:
-        sentence = f'{name(row.sender)} gives the reason "{name(row.reason)}": {reason.meaning}'
+        sentence = f'{name(row.sender)} gives the reason "{reason_text(row.reason)}": {reason.meaning}'
         weight = SAID if len({CAUSES[each].stage for each in reason.points_to}) == 1 else WEAK
         for code in codes:
             yield (code, weight, sentence) if code in meant else (code, -WEAK, "")
@@ -296,13 +297,15 @@ def _by_share(pattern: Pattern, codes: Sequence[str]) -> Iterator[tuple[str, flo
             yield code, WEAK, some
         elif not whole and code == "starttls-off":
             yield code, -WEAK, some
+        elif pattern.failed < FEW_SHARE * pattern.total and code in ("tls-version-or-cipher", "handshake-broken-off"):
+            yield code, 3 * PATTERN if code == "handshake-broken-off" else -PATTERN, some
 
 
 def _by_days(pattern: Pattern, codes: Sequence[str]) -> Iterator[tuple[str, float, str]]:
     for code in codes:
         if not CAUSES[code].passing or (code in _OF_ONE and len(pattern.senders) == 1 and pattern.others):
             continue
-        if pattern.days > 1:
+        if pattern.days > 1 and pattern.failed >= FEW_SHARE * pattern.total:
             yield code, -PATTERN, f"It was reported on {pattern.days} days, and this kind often passes by itself."
         elif pattern.failed < RARE_SHARE * pattern.total:
             yield (

@@ -39,11 +39,17 @@ def side_of(
         return Side(party=party if party in _NOBODYS else "unknown", confidence="low", reasons=(few,))
     if party == "sender":
         return _senders_own(registered, senders, others, said=said)
+    if party == "network" and len(senders) > 1:
+        at_the_end = (
+            f"{len(senders)} senders meet it, each on its own way: {names(senders)}. So it is at the server, or at a "
+            "device in front of it, yours or your provider's."
+        )
+        return Side(party="mx", confidence="medium", reasons=(at_the_end,))
     reasons = [_first_reason(registered, cause, said=said)] if registered else []
     if len(senders) > 1:
         reasons.append(f"{len(senders)} senders report it independently: {names(senders)}.")
         guessed = registered is None or (not said and party != registered.side.party)
-        confidence: Confidence = "medium" if guessed or party == "network" else "high"
+        confidence: Confidence = "medium" if guessed else "high"
     elif others:
         fine = sum(each.successful for each in others)
         reasons.append(

@@ -13,10 +13,11 @@ from tlsrpt.core.causes import Cause
 from tlsrpt.core.domain import display_domain
 from tlsrpt.core.results import ConsequenceKind, ResultType
 from tlsrpt.core.text import printable
-from tlsrpt.insight.incident import State
+from tlsrpt.insight.incident import RankedCause, State
 from tlsrpt.insight.places import PlaceKind
 
 NAME_LIMIT = 80  # characters of a name in a sentence
+REASON_LIMIT = 150  # of a reason code
 
 # What senders report, said of {place}: by the cause where one is known and says more than the result type.
 _OF_TYPE = {
@@ -34,7 +35,7 @@ _OF_TYPE = {
 }
 _OF_CAUSE = {
     "mx-not-in-policy": "{mx} is not listed in the MTA-STS policy of {domain}",
-    "policy-copy-old": "{mx} is not in the older MTA-STS policy of {domain} that it still applies",
+    "policy-copy-old": "{mx} is not in the older MTA-STS policy of {domain} that is still applied",
     "tlsa-key-changed": "no TLSA record at {place} fits the certificate that is served",
     "tlsa-wrong-data": "no TLSA record at {place} fits the certificate that is served",
     "tlsa-unusable": "no TLSA record at {place} can be used",
@@ -74,6 +75,14 @@ def name(text: str) -> str:
     return printable(text, NAME_LIMIT)
 
 
+def reason_text(text: str) -> str:
+    """A reason code, safe to show; what is long loses its middle, since the end says what went wrong."""
+    shown = printable(text, REASON_LIMIT * 20)
+    return (
+        shown if len(shown) <= REASON_LIMIT else f"{shown[: REASON_LIMIT // 3]}...{shown[-(REASON_LIMIT * 2 // 3) :]}"
+    )
+
+
 def domain_name(text: str) -> str:
     """A domain as people write it, safe to show in a sentence."""
     return printable(display_domain(text), NAME_LIMIT)
@@ -85,6 +94,19 @@ def names(items: Sequence[str], most: int = 3) -> str:
     if len(items) > most:
         return f"{', '.join(shown)} and {len(items) - most:,} more"
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1]))) if shown else ""
+
+
+def likeliest(causes: Sequence[RankedCause]) -> str:
+    """The likeliest cause, and the next one where nothing in the reports tells the two apart."""
+    first, *others = causes
+    if first.code == "unknown" or not others or tells(first, others[0]):
+        return first.title
+    return f"{first.title}; or: {others[0].title} (the reports do not tell which)"
+
+
+def tells(cause: RankedCause, other: RankedCause) -> list[str]:
+    """What speaks for a cause and not for the other one."""
+    return [each for each in cause.evidence_for if each not in other.evidence_for]
 
 
 def as_types(types: Sequence[str]) -> str:
@@ -207,7 +229,7 @@ def to_forward(
         fault = f"{of_all} failed ({domain_name(place)})"
     lines = [f"{days} (UTC days), {names(senders)} reported by TLS-RPT (RFC 8460) that {fault}, {as_types(types)}."]
     if reasons:
-        lines.append(f"Reason given: {'; '.join(name(reason) for reason in reasons[:3])}.")
+        lines.append(f"Reason given: {'; '.join(reason_text(reason).rstrip('.') for reason in reasons[:3])}.")
     lines.append(f"Likely cause: {likely}.")
     lines += [f"{number}. {step}" for number, step in enumerate(steps, 1)]
     if verify:
