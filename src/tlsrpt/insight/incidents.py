@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from hashlib import blake2b
 
 from tlsrpt.core.causes import Cause
+from tlsrpt.core.owned import Owned
 from tlsrpt.core.reasons import normalise
 from tlsrpt.core.results import ConsequenceKind, ResultType, consequence, fill, mode_of, result_type
 from tlsrpt.insight import wording
@@ -50,6 +51,7 @@ def find_incidents(
     until: date,
     today: date,
     domain: str | None = None,
+    scope: Owned | None = None,
     proven_only: bool = False,
     evidence: int = 0,
     whole: bool = True,
@@ -61,6 +63,7 @@ def find_incidents(
             and what came after.
         today: the UTC day to judge from.
         domain: only as far as this domain met them, as report domain or as policy domain (DESIGN promise 8).
+        scope: only as far as these report domains met them; None for all.
         proven_only: leave out what no submitter signed for.
         evidence: rows of failure-details with each, at most.
         whole: no: tell only of the days that were asked for.
@@ -69,6 +72,8 @@ def find_incidents(
     days = {"since": first, "until": last}
     failures = failure_rows(store, domain=domain, proven_only=proven_only, **days)
     failures += rows_without_details(store, domain=domain, proven_only=proven_only, **days)
+    if scope is not None:
+        failures = [row for row in failures if scope.owns(row.report_domain)]
     facts = StoreFacts(store, max(last, today), proven_only=proven_only)
     found = explain(failures, facts, today, remembered(store), evidence=evidence)
     return [each for each in found if each.last_seen >= since and each.first_seen <= until]

@@ -17,17 +17,14 @@ from msgspec import Struct, structs
 from tlsrpt.core.owned import Owned
 from tlsrpt.core.results import ConsequenceKind
 from tlsrpt.insight.coverage import Coverage, SilentDomain, find_coverage
-from tlsrpt.insight.facts import StoreFacts
 from tlsrpt.insight.hints import Hint as Hint
 from tlsrpt.insight.hints import find_hints
 from tlsrpt.insight.incident import CONSEQUENCES, Incident
-from tlsrpt.insight.incidents import LOOK_BACK, explain, find_incidents
+from tlsrpt.insight.incidents import find_incidents
 from tlsrpt.insight.rhythm import Rhythm
 from tlsrpt.store.answers import By, Sessions, SummaryRow
-from tlsrpt.store.daily import failure_rows
 from tlsrpt.store.figures import summary
 from tlsrpt.store.sqlite import Store
-from tlsrpt.store.sqlite_memory import remembered
 
 Verdict = Literal["no-reports", "act", "nothing-to-do"]
 
@@ -235,13 +232,8 @@ def _rows(store: Store, scope: Owned, since: date, until: date, by: tuple[By, ..
 def _incidents(store: Store, scope: Owned, since: date, today: date) -> list[Incident]:
     """Incidents as far as the domains meet them."""
     one = _only(scope)
-    if one is not None or scope.everything:
-        return find_incidents(store, since=since, until=today, today=today, domain=one)
-    rows = failure_rows(store, domain=None, since=since - LOOK_BACK, until=today)
-    found = explain(
-        [row for row in rows if scope.owns(row.report_domain)], StoreFacts(store, today), today, remembered(store)
-    )
-    return [each for each in found if each.last_seen >= since]
+    within = scope if one is None and not scope.everything else None
+    return find_incidents(store, since=since, until=today, today=today, domain=one, scope=within)
 
 
 def _latest(rows: Iterable[SummaryRow]) -> date | None:
