@@ -158,6 +158,14 @@ def test_it_can_be_about_some_domains_alone(store: Store) -> None:
     assert len(a_week(store).open) == 3
 
 
+@pytest.mark.parametrize("scope", [None, ["meadow.example"], ["meadow.example", "*.fleet.example"]])
+def test_failures_without_details_need_someone_whatever_it_is_about(store: Store, scope: list[str] | None) -> None:
+    for day in range(14):
+        reported(store, day, an_entry(successful=6, failed=4))
+    seen = a_week(store, scope=None if scope is None else Owned.of(scope))
+    assert (seen.verdict, [one.domains for one in seen.open]) == ("act", [("meadow.example",)])
+
+
 def test_a_sender_that_fell_silent_is_told_when_it_did_and_not_for_ever(store: Store) -> None:
     for day in range(60):
         reported(store, day, fine(), sender="steady.example")
