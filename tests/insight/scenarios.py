@@ -665,7 +665,6 @@ VALIDATION = (
                 party=("mx", "network", "unknown"),
                 confidence=("low",),
                 cause=("handshake-broken-off",),
-                consequence="delayed",
                 step="",
             ),
         ),

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from tests.insight.test_incidents import DAY, MX, Told, failure, sessions
 from tests.store.builders import a_detail, a_report, an_arrival, an_entry
+from tlsrpt.insight.identity import sightings
 from tlsrpt.insight.incident import Incident
-from tlsrpt.insight.incidents import explain, find_incidents, sightings
+from tlsrpt.insight.incidents import explain, find_incidents
 from tlsrpt.store.rows import prepare
 from tlsrpt.store.sqlite import Store, open_store
 from tlsrpt.store.sqlite_memory import mark, remember, remembered

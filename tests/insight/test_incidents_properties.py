@@ -22,8 +22,9 @@ from tlsrpt.core.report import Report
 from tlsrpt.core.sample import KINDS, Event, SampleReport, Truth, all_reports, write
 from tlsrpt.core.text import printable
 from tlsrpt.core.writing import write_report
+from tlsrpt.insight.identity import sightings
 from tlsrpt.insight.incident import Incident
-from tlsrpt.insight.incidents import find_incidents, sightings
+from tlsrpt.insight.incidents import find_incidents
 from tlsrpt.intake.door import open_document
 from tlsrpt.store.daily import failure_rows, rows_without_details
 from tlsrpt.store.rows import Prepared, prepare

@@ -111,7 +111,7 @@ def test_an_old_incident_whose_senders_ceased_is_not_open_and_not_over(store: St
 def test_marked_incidents_ask_for_nobody(store: Store) -> None:
     from datetime import UTC, datetime
 
-    from tlsrpt.insight.incidents import sightings
+    from tlsrpt.insight.identity import sightings
     from tlsrpt.store.sqlite_memory import mark
 
     for day in range(14):

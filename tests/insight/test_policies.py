@@ -33,7 +33,7 @@ def lines(*mx: str, mode: str = "enforce", max_age: int | None = 604_800) -> tup
 def quoted(sender: str, first: int, last: int, policy: tuple[str, ...]) -> list[PolicySeen]:
     """One sender quotes a policy from so many days back to so many days back."""
     return [
-        PolicySeen(sender=sender, day=back(n), policy_string=policy, mx_host=(), reports=1, successful=9, failed=1)
+        PolicySeen(sender=sender, day=back(n), policy_string=policy, successful=9, failed=1)
         for n in range(last, first + 1)
     ]
 

@@ -129,7 +129,7 @@ def _one(found: Sequence[Incident], id_: str, store: Store, period: Period, sett
 
 def _keep(store: Store, incident: Incident, said: Word) -> None:
     """Keep what was said. What is mended stays so until a later day than those known shows it again."""
-    from tlsrpt.insight.incidents import sightings
+    from tlsrpt.insight.identity import sightings
     from tlsrpt.store.sqlite_memory import mark
 
     day = incident.last_seen if said.mark == "resolved" else said.until

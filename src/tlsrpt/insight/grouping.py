@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -87,9 +87,9 @@ def group_failures(rows: Iterable[FailureRow], look: Look) -> list[Group]:
     return _join(_by_policy(found))
 
 
-def reason_of(row: FailureRow) -> Reason | None:
-    """What the row's reason code means, where it is definite: all causes that it speaks for are at one place."""
-    reason = decode(row.reason, row.result_type) if row.reason else None
+def reason_of(text: str, result: str) -> Reason | None:
+    """What a reason code means, where it is definite: all causes that it speaks for are at one place."""
+    reason = decode(text, result) if text else None
     if reason is None or len({CAUSES[code].place for code in reason.points_to}) > 1:
         return None
     return reason
@@ -133,11 +133,7 @@ def covers(row: Evidence) -> bool:
 @lru_cache(maxsize=4096)
 def _told(result: str, policy_type: str, reason_text: str) -> _Told:
     """What a row says by these three texts alone (cached: of a million rows few differ in them)."""
-    row = FailureRow(
-        report_domain="", day=date.min, sender="", policy_type=policy_type, policy_mode="", policy_domain="",
-        result_type=result, mx_host="", receiving_ip="", reason=reason_text, failed=0,
-    )  # fmt: skip
-    reason = reason_of(row)
+    reason = reason_of(reason_text, result)
     registered = result_type(result)
     usual = {cause.code for cause in causes_under(registered, policy_type)} if registered else set()
     fits = [
@@ -166,13 +162,13 @@ def _is_home(group: Group) -> bool:
     return group.spot.named and not _says_little(group)
 
 
-def _move(group: Group, homes: Mapping[str, Sequence[_Home]]) -> None:
+def _move(group: Group, homes: Mapping[_Near, Sequence[_Home]]) -> None:
     """Give each row of a group to the incident that it fits, if there is one."""
     staying: list[FailureRow] = []
     home = None
     for row in group.rows:
-        near = homes.get(row.report_domain, ())
-        at_host = homes.get(f"at {row.mx_host}", ()) if row.mx_host else ()
+        near = homes.get(("domain", row.report_domain), ())
+        at_host = homes.get(("mx", row.mx_host), ()) if row.mx_host else ()
         home = _home(row, group, [*near, *at_host])
         if home is None:
             staying.append(row)
@@ -201,6 +197,9 @@ def _may_be_tlsa(group: Group) -> bool:
     return group.cause is None and group.fault in TLSA_NAMES and group.rows[0].policy_type == "tlsa"
 
 
+_Near = tuple[Literal["domain", "mx"], str]
+
+
 class _Home(NamedTuple):
     """An incident that rows of a domain may join, and from when to when it was seen there."""
 
@@ -211,9 +210,9 @@ class _Home(NamedTuple):
     last: date
 
 
-def _homes(groups: Iterable[Group]) -> dict[str, list[_Home]]:
-    """For each domain, and for each MX host ("at ..."), the incidents that are definite enough to be joined."""
-    homes: dict[str, list[_Home]] = defaultdict(list)
+def _homes(groups: Iterable[Group]) -> dict[_Near, list[_Home]]:
+    """For each domain, and for each MX host, the incidents that are definite enough to be joined."""
+    homes: dict[_Near, list[_Home]] = defaultdict(list)
     for group in groups:
         if not _is_home(group):
             continue
@@ -221,10 +220,10 @@ def _homes(groups: Iterable[Group]) -> dict[str, list[_Home]]:
         failed = sum(row.failed for row in group.rows)
         spans = _spans(group)
         for domain, (first, last) in spans.items():
-            homes[domain].append(_Home(group, policy_types, failed, first - NEAR, last + NEAR))
+            homes["domain", domain].append(_Home(group, policy_types, failed, first - NEAR, last + NEAR))
         if group.spot.kind == "mx" and group.spot.host:  # whatever its domain is, mail to the host meets its fault
             first, last = min(span[0] for span in spans.values()), max(span[1] for span in spans.values())
-            homes[f"at {group.spot.host}"].append(_Home(group, policy_types, failed, first - NEAR, last + NEAR))
+            homes["mx", group.spot.host].append(_Home(group, policy_types, failed, first - NEAR, last + NEAR))
     return homes
 
 

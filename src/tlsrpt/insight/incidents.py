@@ -6,19 +6,19 @@ was seen of it first and stays with it: where senders tell it under another name
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from hashlib import blake2b
 
 from tlsrpt.core.causes import Cause
 from tlsrpt.core.owned import Owned
 from tlsrpt.core.reasons import normalise
-from tlsrpt.core.results import ConsequenceKind, ResultType, consequence, fill, mode_of, result_type
+from tlsrpt.core.results import ResultType, fill, result_type
 from tlsrpt.insight import wording
+from tlsrpt.insight.effects import effects_of
 from tlsrpt.insight.facts import Facts, StoreFacts
 from tlsrpt.insight.grouping import Group, group_failures, reason_of
+from tlsrpt.insight.identity import ids_of, keys_of
 from tlsrpt.insight.incident import CONSEQUENCES, STATES, Incident, RankedCause, Seen, State
 from tlsrpt.insight.places import Spot
 from tlsrpt.insight.ranking import Pattern, rank
@@ -28,14 +28,13 @@ from tlsrpt.store.daily import failure_rows, rows_without_details
 from tlsrpt.store.evidence import Cell
 from tlsrpt.store.sqlite import Store
 from tlsrpt.store.sqlite_memory import remembered
-from tlsrpt.store.values import Beside, Evidence, FailureRow, Mark, Memory, Remembered, Sighting, Span
+from tlsrpt.store.values import Beside, Evidence, FailureRow, Mark, Memory, Remembered, Span
 
 LOOK_BACK = timedelta(days=90)  # before the days that are asked for, so that an incident has its begin
 CERTIFICATE_FAULTS = frozenset({"certificate-host-mismatch", "certificate-expired", "certificate-not-trusted", "tlsa"})
 ADDRESSES_CHECKED = 4  # of an incident, each by a command of its own
-MODES_SOUGHT = 20  # domains of an incident whose policy is looked for where the failures' reports show none
 WATCHING = "Nothing to do yet: wait for the reports of the next days. It counts when it comes again."
-DANE_DELIVERS = " Senders that check DANE instead go by the TLSA records, and deliver."
+DANE_WORKS = " Sessions under DANE, which goes by the TLSA records instead, are reported as good."
 AGAIN = "If it comes again: "
 OVER = "Nothing to do: the senders that saw it report without it. Make sure that whoever mended it knows why it broke."
 UNNAMED = "Ask the sender what this result type means; its contact address is in its reports."
@@ -90,8 +89,8 @@ def explain(
     """Group failures into incidents and answer for each, worst first; pure over what `facts` gives."""
     memory = memory or Memory()
     groups = group_failures(failures, lambda groups: _samples(groups, facts))
-    keys = _keys(groups)
-    ids = _ids(groups, keys, memory)
+    keys = keys_of(groups)
+    ids = ids_of(groups, keys, memory)
     spans = [_span(group) for group in groups]
     found = [
         _incident(group, id_, names, span, around, facts, today, memory.incidents.get(id_), evidence)
@@ -110,82 +109,6 @@ def _order(incident: Incident, today: date) -> tuple[bool, int, int, int, int, s
         incident.place,
         incident.id,
     )
-
-
-# --- ids -------------------------------------------------------------------------------------------------------------
-
-
-def _keys(groups: Sequence[Group]) -> list[tuple[str, ...]]:
-    """For each group the keys that it is known by, its own first.
-
-    A key that has a group of its own names no other: what joined from there is only a part of it. A key whose rows
-    joined several names the one that they joined first.
-    """
-    owners = {group.key: (date.min, group.key) for group in groups}
-    for group in groups:
-        for key, first in group.joined_keys.items():
-            owners[key] = min(owners.get(key, (first, group.key)), (first, group.key))
-    return [
-        (group.key, *(key for key in sorted(group.joined_keys) if key != group.key and owners[key][1] == group.key))
-        for group in groups
-    ]
-
-
-def _ids(groups: Sequence[Group], keys: Sequence[Sequence[str]], memory: Memory) -> list[str]:
-    """An id for each group: the remembered one of its keys, else one made from the key that was seen first."""
-    ids: dict[int, str] = {}
-    taken: set[str] = set()
-    known_by_own = [(number, id_) for number, group in enumerate(groups) if (id_ := memory.ids.get(group.key))]
-    known_by_own.sort(key=lambda each: not _at_its_place(groups[each[0]], memory.incidents.get(each[1])))
-    for number, id_ in known_by_own:  # first those that are known by their own key, and of these whose id it is
-        if id_ not in taken:
-            ids[number] = id_
-            taken.add(id_)
-    for number, group in enumerate(groups):
-        if number in ids:
-            continue
-        known = next((id_ for key in keys[number] if (id_ := memory.ids.get(key)) and id_ not in taken), None)
-        id_ = known or _made_id(_first_key(group, keys[number]), taken)
-        ids[number] = id_
-        taken.add(id_)
-    return [ids[number] for number in range(len(groups))]
-
-
-def _at_its_place(group: Group, known: Remembered | None) -> bool:
-    """Whether an id was told of this very group, not of one that its rows had joined before late reports came."""
-    return known is not None and known.place == group.spot.name
-
-
-def _first_key(group: Group, keys: Sequence[str]) -> str:
-    first = {group.key: min(row.day for row in group.rows), **group.joined_keys}
-    return min(keys, key=lambda key: (first[key], key != group.key, key))
-
-
-def _made_id(key: str, taken: set[str]) -> str:
-    """Seven letters and digits; 35 bits are enough for a store's incidents, and a clash gets other ones."""
-    for salt in range(1000):
-        digest = blake2b(
-            key.encode("utf-8", "surrogatepass"), digest_size=5, salt=bytes([salt % 256, salt // 256])
-        ).digest()
-        id_ = b32encode(digest).decode("ascii").lower()[:7]
-        if id_ not in taken:
-            return id_
-    raise AssertionError("a thousand clashes in a row")
-
-
-def sightings(found: Iterable[Incident]) -> list[Sighting]:
-    """Incidents as the store is to remember them."""
-    return [
-        Sighting(
-            id=each.id,
-            place=each.place,
-            title=each.title,
-            first_seen=each.first_seen,
-            last_seen=each.last_seen,
-            keys=each.keys,
-        )
-        for each in found
-    ]
 
 
 # --- one incident ----------------------------------------------------------------------------------------------------
@@ -231,10 +154,12 @@ def _incident(
     cause = ranked[0][0] if ranked else None
     causes = tuple(each for _, each in ranked) or (_NO_CAUSE if group.fault else _NOT_TOLD,)
     state, state_reason = judge(group, cause, weights, around, total, today)
-    effects = _effects(group, cause, domains, _modes(group, domains, facts))
+    known_cause = cause if _is_known(group, cause) else None
+    # What one sender met once and not again is seen to pass, so that a retry delivers.
+    effects = effects_of(group, cause if state == "watch" else known_cause, domains, facts)
     kind, text = effects[0][:2]
     if group.fault in CERTIFICATE_FAULTS and any(each.verified_tlsa for each in around) and not _under(group, "tlsa"):
-        text += DANE_DELIVERS
+        text += DANE_WORKS
     addresses = tuple(sorted({row.receiving_ip for row in sample if row.receiving_ip}))
     steps = tuple(fill(step, values) for step in cause.steps) if cause else (UNNAMED if group.fault else UNTOLD,)
     proof = (cause.verify if cause else None) or (registered.verify if registered else None)
@@ -256,7 +181,7 @@ def _incident(
             policy_domain=values["domain"] or domains[0],
             result=types[0],
             registered=registered,
-            cause=cause if _names_more(group, cause) else None,
+            cause=known_cause,
             addresses=addresses,
             kind=kind,
             part=failed < WHOLLY * total,
@@ -323,15 +248,14 @@ _NOT_TOLD = RankedCause(
 )
 
 
-def _names_more(group: Group, cause: Cause | None) -> bool:
+def _is_known(group: Group, cause: Cause | None) -> bool:
     """Whether it is known of the cause that it is the one: a sender says it, or its policy shows it."""
     if cause is None:
         return False
     if cause is group.cause or cause.party == "sender" or cause.code == "policy-copy-old":
         return True
-    worded = {(row.reason, row.result_type): row for row in group.rows if row.reason}
-    said = [reason.points_to for row in worded.values() if (reason := reason_of(row))]
-    return any(codes[0] == cause.code for codes in said if codes)
+    worded = {(row.reason, row.result_type) for row in group.rows if row.reason}
+    return any(cause.code in reason.points_to[:1] for text in worded if (reason := reason_of(*text)))
 
 
 def _title(group: Group, registered: ResultType | None, cause: Cause | None) -> str:
@@ -493,47 +417,3 @@ def _under(group: Group, policy_type: str) -> bool:
 
 def _mx_of(spot: Spot, heaviest: FailureRow) -> str:
     return heaviest.mx_host if spot.kind in ("policy-host", "sender") else spot.host
-
-
-def _modes(group: Group, domains: Iterable[str], facts: Facts) -> dict[str, str]:
-    """For the domains of rows that show no policy: the mode of the newest policy that any sender reported (D-71)."""
-    bare = {row.report_domain for row in group.all_rows if _lacks_mode(row)}
-    last = max(row.day for row in group.all_rows)
-    modes: dict[str, str] = {}
-    for domain in [domain for domain in domains if domain in bare][:MODES_SOUGHT]:
-        policies = facts.policies(domain, last)
-        if policies:
-            newest, _ = max(policies.items(), key=lambda each: each[1])
-            modes[domain] = mode_of(newest) or ""
-    return modes
-
-
-def _lacks_mode(row: FailureRow) -> bool:
-    """Whether a policy was applied that the report does not show; where it could not be had, none was."""
-    return row.policy_type == "sts" and not row.policy_mode and not row.result_type.startswith("sts-")
-
-
-def _effects(
-    group: Group, cause: Cause | None, domains: Collection[str], modes: Mapping[str, str]
-) -> list[tuple[ConsequenceKind, str, tuple[str, ...]]]:
-    """What happens to mail, the worst first, and for which domains: those under testing fare better than under enforce.
-
-    A domain stands under the worst that it meets; the text is that of the rows with most sessions.
-    """
-    weights: Counter[tuple[str, str, str, str]] = Counter()
-    told = frozenset(domains)
-    for row in group.all_rows:
-        if row.report_domain in told:
-            mode = modes.get(row.report_domain, "") if _lacks_mode(row) else row.policy_mode
-            weights[row.report_domain, row.result_type, row.policy_type, mode] += row.failed
-    worst: dict[str, tuple[int, int, str]] = {}
-    for (domain, result, policy_type, mode), failed in weights.items():
-        found = consequence(result, policy_type, mode or None, cause)  # type: ignore[arg-type]
-        here = (CONSEQUENCES.index(found.kind), -failed, found.text)
-        worst[domain] = min(worst.get(domain, here), here)
-    effects = []
-    for place in sorted({each[0] for each in worst.values()}):
-        hit = [domain for domain in domains if domain in worst and worst[domain][0] == place]
-        text = worst[min(hit, key=lambda domain: worst[domain])][2]
-        effects.append((CONSEQUENCES[place], text, tuple(hit)))
-    return effects

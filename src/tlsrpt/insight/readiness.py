@@ -199,7 +199,7 @@ def would_lose(result_type: str, cause: Cause | None) -> ConsequenceKind | None:
 
 
 def _row_loses(row: FailureRow) -> bool:
-    reason = reason_of(row)
+    reason = reason_of(row.reason, row.result_type)
     cause = CAUSES[reason.points_to[0]] if reason is not None and reason.points_to else None
     return would_lose(row.result_type, cause) is not None
 
@@ -217,12 +217,7 @@ def _without_details(days: Sequence[StsDay], rows: Sequence[FailureRow], domain:
                 day=day.day,
                 sender=day.sender,
                 policy_type="sts",
-                policy_mode="",
                 policy_domain=domain,
-                result_type="",
-                mx_host="",
-                receiving_ip="",
-                reason="",
                 failed=rest,
             )
 

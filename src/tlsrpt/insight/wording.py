@@ -156,7 +156,7 @@ def headline(
         said += f" at its IPv6 address {name(addresses[0])}" if len(addresses) == 1 else " at its IPv6 addresses"
     past = state in ("quiet", "unknown")
     verb = "reported" if past else "reports" if len(senders) == 1 else "report"
-    at_host = bool(mx) and domain_name(mx) in said
+    at_host = bool(mx) and ("{mx}" in fault or ("{place}" in fault and place in (mx, f"_25._tcp.{mx}")))
     whose = "its" if len(senders) == 1 else "their"
     mail = f"{'some of ' if part and not at_host else ''}{whose} mail to {_mail_domains(domains)}"
     happens = (_HAPPENED if past else _HAPPENS)[kind].replace("{mail}", mail)

@@ -16,7 +16,8 @@ from tlsrpt.config import Config
 from tlsrpt.dns.resolver import Resolver
 from tlsrpt.insight.coverage import find_coverage
 from tlsrpt.insight.health import findings
-from tlsrpt.insight.incidents import LOOK_BACK, find_incidents, sightings
+from tlsrpt.insight.identity import sightings
+from tlsrpt.insight.incidents import LOOK_BACK, find_incidents
 from tlsrpt.insight.situation import find_situation
 from tlsrpt.notify.routing import Routed, mail_domains, route
 from tlsrpt.notify.rules import News, Seen, find_news

@@ -75,12 +75,6 @@ def rows_without_details(
                 day=from_day(day),
                 sender=sender,
                 policy_type=policy_type,
-                policy_mode="",
-                policy_domain="",
-                result_type="",
-                mx_host="",
-                receiving_ip="",
-                reason="",
                 failed=failed,
                 proven=proven == 1,
             )

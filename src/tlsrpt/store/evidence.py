@@ -15,7 +15,7 @@ from sqlalchemy import Select, bindparam, func, select
 
 from tlsrpt.core.mtasts import parse_policy_lines
 from tlsrpt.store.days import from_day, to_day
-from tlsrpt.store.rows import storable
+from tlsrpt.store.rows import storable, texts
 from tlsrpt.store.schema import failure, filed, policy, report
 from tlsrpt.store.sqlite import Store
 from tlsrpt.store.values import Evidence
@@ -60,7 +60,7 @@ def recent_policies(store: Store, report_domain: str, until: date) -> dict[tuple
     values = {"domain": storable(report_domain), "until": to_day(until)}
     with store.reading() as db:
         for lines, day in db.execute(policies_newest_first(), values):
-            found.setdefault(_texts(lines), from_day(day))
+            found.setdefault(texts(lines), from_day(day))
     return found
 
 
@@ -134,9 +134,5 @@ def _policy(
     policy_type: str | None, policy_string: str | None, mx_host: str | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The lines of a policy, and the hosts that it lists where it is one of MTA-STS; the same ones come again."""
-    lines = _texts(policy_string)
-    return lines, (parse_policy_lines(lines).mx or _texts(mx_host)) if policy_type == "sts" else ()
-
-
-def _texts(array: str | None) -> tuple[str, ...]:
-    return () if array is None else tuple(json.loads(array))
+    lines = texts(policy_string)
+    return lines, (parse_policy_lines(lines).mx or texts(mx_host)) if policy_type == "sts" else ()

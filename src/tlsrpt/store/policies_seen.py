@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Select, bindparam, func, select
 
 from tlsrpt.store.days import from_day, to_day
-from tlsrpt.store.rows import storable
+from tlsrpt.store.rows import storable, texts
 from tlsrpt.store.schema import filed, policy, report
 from tlsrpt.store.sqlite import Store
 
@@ -23,13 +23,11 @@ _STS = "sts"
 
 
 class PolicySeen(Struct, frozen=True, kw_only=True, gc=False):
-    """A policy as one sender quoted it for one UTC day; both texts empty where it quoted none."""
+    """A policy as one sender quoted it for one UTC day; no lines where it quoted none."""
 
     sender: str
     day: date
     policy_string: tuple[str, ...]
-    mx_host: tuple[str, ...]
-    reports: int
     successful: int  # sessions as sent
     failed: int
 
@@ -44,15 +42,11 @@ def policies_seen(
             PolicySeen(
                 sender=sender,
                 day=from_day(day),
-                policy_string=_texts(lines),
-                mx_host=_texts(hosts),
-                reports=reports,
+                policy_string=texts(lines),
                 successful=successful,
                 failed=failed,
             )
-            for sender, day, lines, hosts, reports, successful, failed in db.execute(
-                policies_by_day(proven_only), values
-            )
+            for sender, day, lines, successful, failed in db.execute(policies_by_day(proven_only), values)
         ]
 
 
@@ -62,7 +56,7 @@ def policies_on(store: Store, cells: Iterable[tuple[str, date]]) -> dict[str, se
     found: dict[str, set[tuple[str, ...]]] = {}
     with store.reading() as db:
         for domain, lines in db.execute(policies_of_cells(), {"cells": json.dumps(asked)}):
-            found.setdefault(domain, set()).add(_texts(lines))
+            found.setdefault(domain, set()).add(texts(lines))
     return found
 
 
@@ -80,11 +74,9 @@ def policies_by_day(proven_only: bool) -> Query:
     ]
     if proven_only:
         wanted.append(r.dkim == "pass")
-    keys = filed.c.day, r.sender, p.policy_string, p.mx_host
+    keys = filed.c.day, r.sender, p.policy_string
     return (
-        select(
-            r.sender, filed.c.day, p.policy_string, p.mx_host, func.count(), func.sum(p.successful), func.sum(p.failed)
-        )
+        select(r.sender, filed.c.day, p.policy_string, func.sum(p.successful), func.sum(p.failed))
         .join_from(filed, report, r.id == filed.c.report_id)
         .join(policy, p.report_id == filed.c.report_id)
         .where(*wanted)
@@ -105,8 +97,3 @@ def policies_of_cells() -> Query:
         .where(filed.c.domain == domain, filed.c.day == day, p.policy_type == _STS, p.report_domain == filed.c.domain)
         .distinct()
     )
-
-
-@lru_cache(maxsize=1024)  # a domain has a few policies, quoted in every report
-def _texts(array: str | None) -> tuple[str, ...]:
-    return () if array is None else tuple(json.loads(array))

@@ -36,7 +36,7 @@ from tlsrpt.store.answers import (
     StoredReport,
 )
 from tlsrpt.store.days import from_day, from_seconds, to_day
-from tlsrpt.store.rows import storable, unpack
+from tlsrpt.store.rows import storable, texts, unpack
 from tlsrpt.store.sqlite import Store
 from tlsrpt.store.values import PROVEN, Dkim, MailHeaders
 
@@ -438,7 +438,7 @@ def _id(id_: int) -> int:
 
 
 def _texts(array: str | None) -> tuple[str, ...] | None:
-    return None if array is None else tuple(json.loads(array))
+    return None if array is None else texts(array)
 
 
 def _quarantine_entry(row: Any) -> QuarantineEntry:

@@ -133,6 +133,12 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+@lru_cache(maxsize=1024)  # a domain has a few policies, quoted in every report
+def texts(array: str | None) -> tuple[str, ...]:
+    """A list of texts, from the JSON array that the tables have it as."""
+    return () if array is None else tuple(json.loads(array))
+
+
 def _storable(text: str | None) -> str | None:
     return None if text is None else storable(text)
 

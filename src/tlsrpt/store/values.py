@@ -101,12 +101,12 @@ class FailureRow(Struct, frozen=True, kw_only=True, gc=False):
     day: date
     sender: str
     policy_type: str
-    policy_mode: str  # enforce, testing, none: of an sts policy, as the sender held it; else ""
-    policy_domain: str
-    result_type: str
-    mx_host: str
-    receiving_ip: str
-    reason: str  # failure-reason-code, shortened
+    policy_mode: str = ""  # enforce, testing, none: of an sts policy, as the sender held it
+    policy_domain: str = ""
+    result_type: str = ""
+    mx_host: str = ""
+    receiving_ip: str = ""
+    reason: str = ""  # failure-reason-code, shortened
     failed: int
     proven: bool = False  # in reports that their submitter signed (DKIM)
 
