@@ -42,13 +42,13 @@ from tlsrpt.core.sample import (
 from tlsrpt.insight.incidents import find_incidents
 from tlsrpt.insight.readiness import (
     DAYS_NEEDED,
-    NOISE_SESSIONS,
     VERDICTS,
     Readiness,
     ReadinessVerdict,
     find_readiness,
-    would_lose,
 )
+from tlsrpt.insight.state import NOISE_SESSIONS
+from tlsrpt.insight.under_sts import would_lose
 from tlsrpt.intake.door import open_document
 from tlsrpt.store.rows import Prepared, prepare
 from tlsrpt.store.sqlite import Store, open_store

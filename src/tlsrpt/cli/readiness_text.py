@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from tlsrpt.cli.options import Settings
     from tlsrpt.insight.policies import Bearing, Holder, Policies, PolicyVersion, Reason
-    from tlsrpt.insight.readiness import Readiness, SenderShare
+    from tlsrpt.insight.readiness import Readiness
+    from tlsrpt.insight.under_sts import SenderShare
 
 WORDS = {
     "ready": "READY",

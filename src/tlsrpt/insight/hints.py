@@ -21,10 +21,9 @@ from tlsrpt.insight.readiness import (
     DAYS_NEEDED,
     SENDER_DAYS,
     SENDERS_NEEDED,
-    STALE,
-    would_lose,
 )
 from tlsrpt.insight.state import NOISE_SESSIONS, NOISE_SHARE
+from tlsrpt.insight.under_sts import STALE, would_lose
 from tlsrpt.insight.wording import count
 from tlsrpt.store.policies_seen import policies_on
 from tlsrpt.store.sqlite import Store

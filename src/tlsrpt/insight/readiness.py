@@ -18,30 +18,19 @@ The rules, in one place:
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Literal
 
 from msgspec import Struct, structs
 
-from tlsrpt.core.causes import CAUSES, Cause
-from tlsrpt.core.reasons import decode
-from tlsrpt.core.results import ConsequenceKind, Mode, consequence
-from tlsrpt.insight.facts import StoreFacts
-from tlsrpt.insight.grouping import reason_of
-from tlsrpt.insight.incident import Incident, State
-from tlsrpt.insight.incidents import LOOK_BACK, explain, find_incidents
+from tlsrpt.core.results import ConsequenceKind, Mode
 from tlsrpt.insight.policies import Policies, PolicyVersion, Reason, find_policies
-from tlsrpt.insight.rhythm import ENOUGH_DAYS, NEARLY_ALL
-from tlsrpt.insight.state import NOISE_SESSIONS, NOISE_SHARE, PASSING
+from tlsrpt.insight.under_sts import STALE, Fault, MxHost, SenderShare, View, hosts_of, look, worst_first
 from tlsrpt.insight.wording import count, domain_name, names
 from tlsrpt.store.daily import failure_rows
 from tlsrpt.store.figures import summary
 from tlsrpt.store.sqlite import Store
-from tlsrpt.store.sqlite_memory import remembered
-from tlsrpt.store.sts import StsDay, sts_days, sts_failures
-from tlsrpt.store.values import FailureRow
 
 ReadinessVerdict = Literal["ready", "not-ready", "not-enough-seen"]
 VERDICTS: tuple[ReadinessVerdict, ...] = ("not-ready", "not-enough-seen", "ready")  # the worst first
@@ -50,43 +39,6 @@ DAYS_NEEDED = 14  # reported UTC days in a row without a fault: two weeks, as Go
 DAYS_BETTER = 30  # a month also has what happens once a month: a renewal, a backup host's turn
 SENDERS_NEEDED = 2  # that apply MTA-STS: one alone may never meet one of your hosts, or may see what no other sees
 SENDER_DAYS = 3  # reported days that make a sender one of these
-STALE = timedelta(days=7)  # without a report under MTA-STS, what was seen is not how it is
-_LOST: frozenset[ConsequenceKind] = frozenset({"refused", "delayed"})
-
-
-class SenderShare(Struct, frozen=True, kw_only=True):
-    """One sender under MTA-STS: its sessions as sent, and those that enforce would have refused or delayed."""
-
-    sender: str
-    days: int
-    sessions: int
-    refused: int
-    last_day: date
-    loop: bool = False  # one good session a report and no other: the mail that brings the report (D-74)
-
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """An incident for which senders would refuse or delay mail under enforce, as far as MTA-STS meets it."""
-
-    id: str
-    title: str
-    place: str
-    state: State
-    first_seen: date
-    last_seen: date
-    failed: int  # sessions under MTA-STS, of the days asked for
-    sessions: int  # that were reported under MTA-STS from its first to its last day
-    senders: tuple[str, ...]
-    would: ConsequenceKind  # refused, delayed
-    noise: bool  # too little to count
-
-
-class MxHost(Struct, frozen=True, kw_only=True):
-    """An MX host that failures were reported of; those that never fail are named by no report."""
-
-    name: str
-    last_seen: date
-    covered: bool | None  # by the newest policy; None: no policy is quoted
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
@@ -113,24 +65,6 @@ class Readiness(Struct, frozen=True, kw_only=True):
     policies: Policies
 
 
-class _View(Struct, frozen=True, kw_only=True):
-    """What is judged: all of it, or what is signed."""
-
-    sessions: int
-    refused: int
-    days: tuple[date, ...]  # with a session that was checked
-    last_bad: date | None  # of a fault that counts and is over
-    senders: tuple[SenderShare, ...]
-    faults: tuple[Fault, ...]
-    policy_faults: int  # sessions whose sender could not have the policy
-    policy_fault: date | None  # the last day with one
-    unchecked: bool  # that is so of most sessions of the last days
-
-    @property
-    def clean(self) -> tuple[date, ...]:
-        return tuple(day for day in self.days if self.last_bad is None or day > self.last_bad)
-
-
 def find_readiness(store: Store, domain: str, *, since: date, until: date, today: date) -> Readiness:
     """Whether a domain may move to enforce, by the reports of the UTC days from `since` to `until`.
 
@@ -141,17 +75,17 @@ def find_readiness(store: Store, domain: str, *, since: date, until: date, today
     policies = find_policies(store, domain, since=since, until=until, today=today)
     newest = policies.newest
     totals = summary(store, domain=domain, since=since, until=until).totals
-    view = _look(store, domain, since=since, until=until, today=today)
+    view = look(store, domain, since=since, until=until, today=today)
     signed = summary(store, domain=domain, since=since, until=until, proven_only=True).totals.reports
     proven: ReadinessVerdict | None = None
     if signed:
         of = find_policies(store, domain, since=since, until=until, today=today, proven_only=True)
-        proven_view = _look(store, domain, since=since, until=until, today=today, proven_only=True)
+        proven_view = look(store, domain, since=since, until=until, today=today, proven_only=True)
         proven, _ = _judge(domain, proven_view, of.newest, until, any_report=True)
         view = _overruled(view, proven_view)
     verdict, reasons = _judge(domain, view, newest, until, any_report=totals.reports > 0)
     reasons += list(_said_of_proof(verdict, proven, totals.reports))
-    hosts = _hosts(failure_rows(store, domain=domain, since=since, until=until), newest)
+    hosts = hosts_of(failure_rows(store, domain=domain, since=since, until=until), newest)
     reasons += list(_of_hosts(hosts))
     reasons += [structs.replace(each, bearing="note") for each in policies.reasons if each.code == "old-policy-held"]
     mode = newest.mode if newest else None
@@ -178,196 +112,21 @@ def find_readiness(store: Store, domain: str, *, since: date, until: date, today
     )
 
 
-def _overruled(view: _View, proven: _View) -> _View:
+def _overruled(view: View, proven: View) -> View:
     """All that is seen, where nobody can call a fault over that signed reports do not show as over.
 
     Anybody can make up clean days in a sender's name.
     """
     goes_on = {fault.id: fault for fault in proven.faults if fault.state in ("open", "unknown") and not fault.noise}
     faults = [goes_on.get(fault.id, fault) if fault.state == "quiet" else fault for fault in view.faults]
-    return structs.replace(view, faults=tuple(sorted(faults, key=_worst_first)))
-
-
-# --- What enforce would do -------------------------------------------------------------------------------------------
-
-
-def would_lose(result_type: str, cause: Cause | None) -> ConsequenceKind | None:
-    """What enforce makes of a failure that testing lets pass: refused, delayed; None where it changes nothing."""
-    under_enforce = consequence(result_type, "sts", "enforce", cause).kind
-    under_testing = consequence(result_type, "sts", "testing", cause).kind
-    return under_enforce if under_enforce in _LOST and under_testing not in _LOST else None
-
-
-def _row_loses(row: FailureRow) -> bool:
-    reason = reason_of(row.reason, row.result_type)
-    cause = CAUSES[reason.points_to[0]] if reason is not None and reason.points_to else None
-    return would_lose(row.result_type, cause) is not None
-
-
-def _without_details(days: Sequence[StsDay], rows: Sequence[FailureRow], domain: str) -> Iterator[FailureRow]:
-    """Failed sessions that no row explains (R4-03): nobody knows that enforce would not refuse them."""
-    told: Counter[tuple[str, date]] = Counter()
-    for row in rows:
-        told[row.sender, row.day] += row.failed
-    for day in days:
-        rest = day.failed - told[day.sender, day.day]
-        if rest > 0:
-            yield FailureRow(
-                report_domain=domain,
-                day=day.day,
-                sender=day.sender,
-                policy_type="sts",
-                policy_domain=domain,
-                failed=rest,
-            )
-
-
-# --- What was seen ---------------------------------------------------------------------------------------------------
-
-
-def _look(store: Store, domain: str, *, since: date, until: date, today: date, proven_only: bool = False) -> _View:
-    first, last = since - LOOK_BACK, max(until, today)
-    days = sts_days(store, domain, since=first, until=last, proven_only=proven_only)
-    rows = sts_failures(store, domain, since=first, until=last, proven_only=proven_only)
-    losing = [row for row in rows if _row_loses(row)] + list(_without_details(days, rows, domain))
-    within = [row for row in losing if since <= row.day <= until]
-    asked = [day for day in days if since <= day.day <= until]
-    senders = _senders(asked, within)
-    sessions = sum(sender.sessions for sender in senders)
-    found = [
-        each
-        for each in explain(losing, StoreFacts(store, last, proven_only=proven_only), today, remembered(store))
-        if each.last_seen >= since and each.first_seen <= until
-    ]
-    ids = _ids(store, domain, found, since=since, until=until, today=today)
-    faults = sorted((_fault(each, ids, asked) for each in found), key=_worst_first)
-    over = [fault.last_seen for fault in faults if fault.state == "quiet" and not fault.noise]
-    loops = {sender.sender for sender in senders if sender.loop}
-    without = [row for row in rows if row.result_type.startswith("sts-") and since <= row.day <= until]
-    lacking: Counter[tuple[str, date]] = Counter()
-    for row in without:
-        lacking[row.sender, row.day] += row.failed
-    return _View(
-        sessions=sessions,
-        refused=sum(row.failed for row in within),
-        days=tuple(
-            sorted({day.day for day in asked if day.sender not in loops and day.total > lacking[day.sender, day.day]})
-        ),
-        last_bad=max(over, default=None),
-        senders=tuple(senders),
-        faults=tuple(faults),
-        policy_faults=sum(row.failed for row in without),
-        policy_fault=max((row.day for row in without), default=None),
-        unchecked=2 * sum(row.failed for row in without if row.day >= until - STALE)
-        > sum(day.total for day in asked if day.day >= until - STALE),
-    )
-
-
-def _senders(days: Iterable[StsDay], losing: Iterable[FailureRow]) -> list[SenderShare]:
-    of: dict[str, list[StsDay]] = defaultdict(list)
-    for day in days:
-        if day.total:
-            of[day.sender].append(day)
-    lost: Counter[str] = Counter()
-    for row in losing:
-        lost[row.sender] += row.failed
-    found = [
-        SenderShare(
-            sender=sender,
-            days=len(own),
-            sessions=sum(day.total for day in own),
-            refused=lost[sender],
-            last_day=own[-1].day,
-            loop=_is_loop(own),
-        )
-        for sender, own in of.items()
-    ]
-    return sorted(found, key=lambda each: (-each.sessions, each.sender))
-
-
-def _is_loop(days: Sequence[StsDay]) -> bool:
-    """One good session a report, day after day: as coverage.is_loop has it, for sessions under MTA-STS."""
-    span = (days[-1].day - days[0].day).days + 1
-    regular = len(days) >= ENOUGH_DAYS and len(days) >= NEARLY_ALL * span
-    return regular and all(day.total == day.reports and not day.failed for day in days)
-
-
-def _ids(
-    store: Store, domain: str, found: Sequence[Incident], *, since: date, until: date, today: date
-) -> dict[str, str]:
-    """Under which id each is told elsewhere, by its keys: there it may be more than what MTA-STS met of it."""
-    if not found:
-        return {}
-    whole = find_incidents(store, since=since, until=until, today=today, domain=domain)
-    return {key: each.id for each in reversed(whole) for key in reversed(each.keys)}
-
-
-def _fault(incident: Incident, ids: dict[str, str], days: Sequence[StsDay]) -> Fault:
-    """An incident as MTA-STS meets it; `days` are those asked for."""
-    asked = {day.day for day in days}
-    failed = sum(failed for day, failed in incident.by_day if day in asked)
-    sessions = sum(day.total for day in days)
-    would: ConsequenceKind = "delayed" if _passes(incident) else "refused"
-    noise = _is_slight(incident) or (would == "delayed" and failed < NOISE_SHARE * sessions)
-    return Fault(
-        id=next((ids[key] for key in incident.keys if key in ids), incident.id),
-        title=incident.title,
-        place=incident.place,
-        state=incident.state,
-        first_seen=incident.first_seen,
-        last_seen=incident.last_seen,
-        failed=failed,
-        sessions=max(failed, sum(day.total for day in days if incident.first_seen <= day.day <= incident.last_seen)),
-        senders=incident.senders,
-        would=would,
-        noise=noise,
-    )
-
-
-def _worst_first(fault: Fault) -> tuple[bool, bool, int, str]:
-    return fault.noise, fault.state == "quiet", -fault.failed, fault.id
-
-
-def _passes(incident: Incident) -> bool:
-    """Whether every sender says in so many words what passes by itself: a retry then delivers."""
-    decoded = [decode(text, incident.result_type) for text in incident.reasons]
-    return bool(decoded) and all(
-        reason is not None and reason.points_to and CAUSES[reason.points_to[0]].passing for reason in decoded
-    )
-
-
-def _is_slight(incident: Incident) -> bool:
-    """D-73, and what it would have called so had it not ended: one sender, one day, hardly a session.
-
-    Of a kind that may pass by itself few sessions or a small share are enough once it is over; of any other, both.
-    """
-    if incident.state == "watch":
-        return True
-    if len(incident.senders) > 1 or incident.days > 1:
-        return False
-    few, small = incident.failed < NOISE_SESSIONS, incident.failed < NOISE_SHARE * incident.total
-    may_pass = incident.result_type in PASSING or any(
-        cause.code in CAUSES and CAUSES[cause.code].passing for cause in incident.causes
-    )
-    return (few or small) if incident.state == "quiet" and may_pass else (few and small)
-
-
-def _hosts(rows: Iterable[FailureRow], newest: PolicyVersion | None) -> tuple[MxHost, ...]:
-    last: dict[str, date] = {}
-    for row in rows:
-        if row.mx_host:
-            last[row.mx_host] = max(row.day, last.get(row.mx_host, row.day))
-    return tuple(
-        MxHost(name=name, last_seen=day, covered=newest.covers(name) if newest and newest.mx else None)
-        for name, day in sorted(last.items())
-    )
+    return structs.replace(view, faults=tuple(sorted(faults, key=worst_first)))
 
 
 # --- The verdict -----------------------------------------------------------------------------------------------------
 
 
 def _judge(
-    domain: str, view: _View, newest: PolicyVersion | None, until: date, *, any_report: bool
+    domain: str, view: View, newest: PolicyVersion | None, until: date, *, any_report: bool
 ) -> tuple[ReadinessVerdict, list[Reason]]:
     against = list(_against(view.faults))
     missing = list(_missing(domain, view, newest, until, any_report=any_report))
@@ -411,7 +170,7 @@ def percent(part: int, whole: int) -> str:
 
 
 def _missing(
-    domain: str, view: _View, newest: PolicyVersion | None, until: date, *, any_report: bool
+    domain: str, view: View, newest: PolicyVersion | None, until: date, *, any_report: bool
 ) -> Iterator[Reason]:
     name = domain_name(domain)
     if not any_report:
@@ -443,7 +202,7 @@ def _missing(
     yield from _too_little(view)
 
 
-def _too_little(view: _View) -> Iterator[Reason]:
+def _too_little(view: View) -> Iterator[Reason]:
     clean = view.clean
     since = f" since {view.last_bad}, when a fault was seen last" if view.last_bad else ""
     if len(clean) < DAYS_NEEDED:
@@ -465,7 +224,7 @@ def _lack(code: str, text: str) -> Reason:
     return Reason(code=code, bearing="missing", text=text)
 
 
-def _told(view: _View, newest: PolicyVersion | None) -> Iterator[Reason]:
+def _told(view: View, newest: PolicyVersion | None) -> Iterator[Reason]:
     """What speaks for it, and what has no say and is to be known."""
     yield from _of_mode(newest, view.sessions)
     clean = view.clean
@@ -543,7 +302,7 @@ def _of_hosts(hosts: Iterable[MxHost]) -> Iterator[Reason]:
             )
 
 
-def _headline(domain: str, verdict: ReadinessVerdict, view: _View, mode: str | None, reasons: Sequence[Reason]) -> str:
+def _headline(domain: str, verdict: ReadinessVerdict, view: View, mode: str | None, reasons: Sequence[Reason]) -> str:
     name = domain_name(domain)
     share = f"{count(view.refused, 'session')} of {view.sessions:,} ({percent(view.refused, view.sessions)})"
     already = mode == "enforce"
@@ -566,7 +325,7 @@ def _headline(domain: str, verdict: ReadinessVerdict, view: _View, mode: str | N
 
 
 def _steps(
-    domain: str, verdict: ReadinessVerdict, view: _View, mode: str | None, until: date, reasons: Sequence[Reason]
+    domain: str, verdict: ReadinessVerdict, view: View, mode: str | None, until: date, reasons: Sequence[Reason]
 ) -> Iterator[str]:
     codes = {reason.code for reason in reasons if reason.bearing == "missing"}
     if verdict == "not-ready":
