@@ -148,7 +148,7 @@ def _draw_summary(counts: Counter[str], settings: Settings) -> None:
     if counts["quarantined"]:
         click.echo("What could not be read is kept: tlsrpt quarantine list")
     if counts["new"]:
-        click.echo("Next: tlsrpt summary, tlsrpt failures")
+        click.echo("Next: tlsrpt incidents, tlsrpt summary")
 
 
 def _draw_json(items: Iterator[Item]) -> Counter[str]:
